@@ -1,0 +1,332 @@
+"""An ensemble as it is written: agents, and how their results are synthesised."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Protocol, Self
+
+from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
+
+from llm_orc.domain.problem import Problem, ProblemError, Source
+from llm_orc.domain.profile import Name, Parameters, Read
+
+Positive = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0)]
+SYNTHESIS = "synthesis"
+"""The reserved name of the agent that a model synthesis adds."""
+
+
+class Files(Protocol):
+    """The files that an ensemble may name, looked up from the folder it lies in."""
+
+    @property
+    def trusted(self) -> bool:
+        """Whether its scripts and commands may run."""
+        ...
+
+    def text(self, name: str) -> str:
+        """The text of a prompt or template; raises ProblemError without a place."""
+        ...
+
+    def program(self, name: str) -> str:
+        """The absolute path of a script; raises ProblemError without a place."""
+        ...
+
+
+class NoFiles:
+    """What an ensemble without a folder has."""
+
+    trusted = True
+
+    def text(self, name: str) -> str:
+        """Nothing can be read."""
+        raise ProblemError(Problem(f"no folder to look for '{name}' in", hint="give the text itself"))
+
+    def program(self, name: str) -> str:
+        """Nothing can be run but what is named by its full path."""
+        if name.startswith("/"):
+            return name
+        raise ProblemError(Problem(f"no folder to look for '{name}' in", hint="name the script by its full path"))
+
+
+def _plain_name(entry: object) -> object:
+    # LLM Orchestra also writes a dependency as {agent_name: x}.
+    return entry["agent_name"] if isinstance(entry, Mapping) and set(entry) == {"agent_name"} else entry
+
+
+class FanOut(Read):
+    """One child per item of a list; exactly one of `items` and `profiles`."""
+
+    items: str | list[Any] | None = None
+    """A template that gives a list, or the list itself."""
+    profiles: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
+    """One child per profile, to compare models."""
+    max_parallel: Positive | None = None
+    """How many children run at once."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.items is None) == (self.profiles is None):
+            raise ValueError("fan_out takes exactly one of 'items' and 'profiles'")
+        return self
+
+
+class Common(Read):
+    """The keys that every agent has."""
+
+    name: Name
+    """Unique in the ensemble; `synthesis` is reserved."""
+    depends_on: tuple[Annotated[Name, BeforeValidator(_plain_name)], ...] = ()
+    """The agents whose replies this one waits for."""
+    require: Literal["any", "all"] | Annotated[int, Field(ge=0, strict=True)] = "any"
+    """How many direct dependencies must have succeeded: any, all or a number."""
+    when: str | bool | None = None
+    """One Jinja expression; if it is false the agent is skipped."""
+    fan_out: bool | FanOut = False
+    """True: one child per item of the list its one dependency replied with; or where the items come from."""
+    gather: Literal["list", "text", "merge"] = "list"
+    """How a fan-out joins its children's replies."""
+    input_key: str | None = None
+    """One key of the first dependency's JSON, taken instead of the whole reply."""
+    timeout_seconds: Seconds | None = None
+    """How long the agent may take, from its first slot on; in a fan-out each child."""
+
+    @property
+    def body(self) -> str:
+        """What the agent is: model, script, command or ensemble."""
+        return "model"
+
+
+class Prompted(Common):
+    """The keys of agents that are sent a prompt."""
+
+    prompt: str | None = None
+    """A Jinja template: with a tag the whole request, without one a task before the default prompt."""
+    prompt_file: str | None = None
+    """The same from a file."""
+
+
+class ModelAgent(Prompted, Parameters):
+    """An agent whose body is a model."""
+
+    model_profile: Name | None = None
+    """The profile that says which model answers."""
+    model: str | None = None
+    """Instead of a profile, together with `provider`."""
+    provider: str | None = None
+    """Instead of a profile, together with `model`."""
+    system_prompt_file: str | None = None
+    """The system prompt from a file."""
+
+    @model_validator(mode="after")
+    def _whole_body(self) -> Self:
+        if (self.model is None) != (self.provider is None):
+            raise ValueError("'model' and 'provider' go together")
+        return self
+
+
+class ScriptAgent(Common):
+    """An agent whose body is a script: a JSON object on stdin, JSON or text on stdout."""
+
+    script: Annotated[str, Field(min_length=1)]
+    """The file; `.py` runs under llm-orc's own Python, others by their `#!` line."""
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    """Handed to the script as they are."""
+    env: tuple[str, ...] = ()
+    """Names of environment variables to pass on; keys never pass."""
+
+    @property
+    def body(self) -> str:
+        """What the agent is."""
+        return "script"
+
+
+class CommandAgent(Prompted):
+    """An agent whose body is a command, run without a shell; its stdin is its prompt, else the input."""
+
+    command: Annotated[tuple[str, ...], Field(min_length=1)]
+    """The program and its arguments."""
+    success_codes: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
+    """Exit codes that count as success."""
+    env: tuple[str, ...] = ()
+    """Names of environment variables to pass on; keys never pass."""
+
+    @property
+    def body(self) -> str:
+        """What the agent is."""
+        return "command"
+
+
+class EnsembleAgent(Prompted):
+    """An agent whose body is another ensemble."""
+
+    ensemble: Name
+    """The name of the ensemble."""
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    """The child's variables."""
+
+    @property
+    def body(self) -> str:
+        """What the agent is."""
+        return "ensemble"
+
+
+BODY_KEYS = ("script", "command", "ensemble", "model_profile", "model", "provider")
+
+
+def body_of(value: object) -> str:
+    """The tag of the body that the first body key in `value` names; a model where there is none."""
+    if isinstance(value, Common):
+        return f"<{value.body}>"
+    keys = value if isinstance(value, Mapping) else {}
+    return next((f"<{key}>" for key in keys if key in ("script", "command", "ensemble")), "<model>")
+
+
+Agent = ModelAgent | ScriptAgent | CommandAgent | EnsembleAgent
+TaggedAgent = Annotated[
+    Annotated[ModelAgent, Tag("<model>")]
+    | Annotated[ScriptAgent, Tag("<script>")]
+    | Annotated[CommandAgent, Tag("<command>")]
+    | Annotated[EnsembleAgent, Tag("<ensemble>")],
+    Discriminator(body_of),
+]
+
+
+class Defaults(Parameters):
+    """Keys written on every agent where they are legal and not set."""
+
+    model_profile: Name | None = None
+    """The profile of model agents that name none."""
+    system_prompt_file: str | None = None
+    """The system prompt from a file."""
+    require: Literal["any", "all"] | Annotated[int, Field(ge=0, strict=True)] | None = None
+    """How many direct dependencies must have succeeded."""
+    env: tuple[str, ...] | None = None
+    """Environment variables passed to scripts and commands."""
+
+
+class Variable(Read):
+    """A value the caller may set: `--var NAME=VALUE`."""
+
+    default: str | int | float | bool | list[Any] | dict[str, Any] | None = None
+    """The value when none is given."""
+    type: Literal["string", "integer", "number", "boolean"] | None = None
+    """What the value must be; without it, what `default` is, else a string."""
+    choices: Annotated[tuple[str | int | float | bool, ...], Field(min_length=1)] | None = None
+    """The only values allowed."""
+    required: bool = False
+    """Whether it must be given."""
+    description: str = ""
+    """For the people who set it."""
+
+
+class Limits(Read):
+    """Bounds on a whole run."""
+
+    max_parallel: Positive | None = None
+    """How many calls run at once, children included."""
+    timeout_seconds: Seconds | None = None
+    """Wall time of the run."""
+
+
+class ModelSynthesis(Parameters):
+    """A model that reads the leaves; becomes the agent `synthesis`."""
+
+    model_profile: Name | None = None
+    """The profile of the model that reads the leaves."""
+    model: str | None = None
+    """Instead of a profile, together with `provider`."""
+    provider: str | None = None
+    """Instead of a profile, together with `model`."""
+    prompt: str | None = None
+    """What to make of the leaves."""
+    prompt_file: str | None = None
+    """The same from a file."""
+    system_prompt_file: str | None = None
+    """The system prompt from a file."""
+
+
+class ConcatSynthesis(Read):
+    """Every leaf under a heading of its own."""
+
+    concat: Literal[True]
+    """Join the leaves as `## NAME` sections."""
+
+
+class TemplateSynthesis(Read):
+    """A Jinja template over the finished run."""
+
+    template: Annotated[str, Field(min_length=1)]
+    """The template file."""
+
+
+class AgentSynthesis(Read):
+    """The reply of one agent."""
+
+    agent: Name
+    """Whose reply is the result."""
+
+
+SYNTHESIS_KEYS = ("concat", "template", "agent")
+
+
+def synthesis_form(value: object) -> str:
+    """The tag of the form that `value` is written in; a model where no other form is named."""
+    if isinstance(value, Read):
+        return f"<{type(value).__name__.removesuffix('Synthesis').lower()}>"
+    keys = value if isinstance(value, Mapping) else {}
+    return next((f"<{key}>" for key in keys if key in SYNTHESIS_KEYS), "<model>")
+
+
+Synthesis = ModelSynthesis | ConcatSynthesis | TemplateSynthesis | AgentSynthesis
+TaggedSynthesis = Annotated[
+    Annotated[ModelSynthesis, Tag("<model>")]
+    | Annotated[ConcatSynthesis, Tag("<concat>")]
+    | Annotated[TemplateSynthesis, Tag("<template>")]
+    | Annotated[AgentSynthesis, Tag("<agent>")],
+    Discriminator(synthesis_form),
+]
+
+
+class Ensemble(Read):
+    """A YAML file: agents, and how their results are synthesised."""
+
+    name: Name
+    """The name of the ensemble; of a file in `ensembles/` that of the file."""
+    description: str = ""
+    """One line for `llm-orc list`."""
+    version: Literal[1] = 1
+    """The version of this format."""
+    variables: dict[Name, Variable] = Field(default_factory=dict)
+    """Values that the caller may set."""
+    default_task: str | None = None
+    """The input when none is given."""
+    defaults: Defaults = Defaults()
+    """Keys written on every agent where they are legal."""
+    execution: Literal["overlapping", "phased"] = "overlapping"
+    """Phased makes each phase a barrier."""
+    limits: Limits = Limits()
+    """Bounds on the whole run."""
+    output_format: str | None = None
+    """The format of the result when no flag says otherwise."""
+    agents: Annotated[tuple[TaggedAgent, ...], Field(min_length=1)]
+    """The nodes of the graph."""
+    synthesis: TaggedSynthesis | None = None
+    """How the replies become one result; without it the leaves are printed."""
+
+    _source: Source = PrivateAttr(default_factory=lambda: Source("<python>"))
+    _files: Files = PrivateAttr(default_factory=NoFiles)
+
+    @property
+    def source(self) -> Source:
+        """Where it was read from."""
+        return self._source
+
+    @property
+    def files(self) -> Files:
+        """The files it may name."""
+        return self._files
+
+    def found(self, source: Source, files: Files) -> Self:
+        """The same ensemble, knowing where it lies."""
+        copy = self.model_copy()
+        copy._source, copy._files = source, files  # noqa: SLF001 - our own copy
+        return copy

@@ -1,0 +1,134 @@
+"""What happens in a run, one thing at a time. The live view, JSON lines, the store and a run itself listen to the same events."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from llm_orc.domain.message import NO_USAGE, Failure, Reply, Usage
+
+Cause = Literal["", "interrupt", "terminate", "timeout", "budget"]
+"""What cut a run short."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One thing that happened; numbered from 1 in the order it was told, `at` in seconds since 1970 UTC."""
+
+    seq: int = 0
+    at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted(Event):
+    """A run began: what it will do, and on what input."""
+
+    run: str
+    ensemble: str
+    phases: tuple[tuple[str, ...], ...]
+    """The names of the agents, phase by phase."""
+    leaves: tuple[str, ...]
+    """The agents whose replies make the result."""
+    input: str
+    variables: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted(Event):
+    """A node joined the run. Its id is the agent's name, `agent[3]` for an item, `agent/child` inside an ensemble."""
+
+    node: str
+    body: str
+    """model, script, command or ensemble."""
+    depends_on: tuple[str, ...] = ()
+    """Ids of the nodes it waits for."""
+    parent: str = ""
+    """The fan-out or ensemble agent it belongs to."""
+    phase: int = 0
+    """Its phase among its siblings, from 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Queued(Event):
+    """A node is ready and waits for a slot; `limit` says which."""
+
+    node: str
+    limit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Started(Event):
+    """A node's first call began: what it is sent, and who is to answer."""
+
+    node: str
+    prompt: str = ""
+    profile: str = ""
+    provider: str = ""
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Delta(Event):
+    """A piece of a reply, or of the model's thinking, as it comes."""
+
+    node: str
+    text: str
+    thinking: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answered(Event):
+    """A node has its reply."""
+
+    node: str
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Failed(Event):
+    """A node has no reply."""
+
+    node: str
+    failure: Failure
+    partial: str = ""
+    """Text that had come before it failed."""
+    usage: Usage = NO_USAGE
+    """What it cost all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped(Event):
+    """A node was not run."""
+
+    node: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled(Event):
+    """A node was cut off."""
+
+    node: str
+    cause: str
+    partial: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Warned(Event):
+    """Something a person should know, of a node or (empty) of the whole run."""
+
+    node: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded(Event):
+    """The run is over; nothing follows."""
+
+    result: str
+    cause: Cause = ""
+    failure: Failure | None = None
+    """Why the synthesis could not be rendered; the result is then that of the leaves."""
+
+
+Happening = RunStarted | Submitted | Queued | Started | Delta | Answered | Failed | Skipped | Cancelled | Warned | RunEnded
+"""Every event there is; a match over it is checked for completeness."""

@@ -1,0 +1,166 @@
+"""What is said to and by a model, a script or a child run, and the kinds of failure a call can meet."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    from llm_orc.domain.event import Happening
+    from llm_orc.domain.profile import Profile
+
+Role = Literal["system", "user", "assistant"]
+FinishReason = Literal["stop", "length", "other"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation with a model."""
+
+    role: Role
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens: `input` counts the cached ones too, `output` the reasoning ones; `estimated` marks our own count."""
+
+    input: int = 0
+    output: int = 0
+    cached: int = 0
+    reasoning: int = 0
+    estimated: bool = False
+
+    @property
+    def total(self) -> int:
+        """Input and output tokens together."""
+        return self.input + self.output
+
+    def __add__(self, other: "Usage") -> "Usage":
+        """The sum; estimated as soon as one part is."""
+        return Usage(
+            self.input + other.input,
+            self.output + other.output,
+            self.cached + other.cached,
+            self.reasoning + other.reasoning,
+            self.estimated or other.estimated,
+        )
+
+
+NO_USAGE = Usage()
+
+
+class Kind(StrEnum):
+    """Why a call failed."""
+
+    NETWORK = "network"
+    TIMEOUT = "timeout"
+    AUTHENTICATION = "authentication"
+    PERMISSION = "permission"
+    NOT_FOUND = "not_found"
+    RATE_LIMIT = "rate_limit"
+    SERVER = "server"
+    INVALID_REQUEST = "invalid_request"
+    CONTEXT_LENGTH = "context_length"
+    CONTENT_FILTER = "content_filter"
+    EMPTY = "empty"
+    MALFORMED = "malformed"
+    CANCELLED = "cancelled"
+    BUDGET = "budget"
+    SCRIPT = "script"
+    OFFLINE = "offline"
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same request may well succeed a moment later."""
+        return self in _RETRYABLE
+
+
+_RETRYABLE = frozenset({Kind.NETWORK, Kind.TIMEOUT, Kind.RATE_LIMIT, Kind.SERVER, Kind.EMPTY, Kind.MALFORMED})
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an agent has no reply, in words for a person: `what` happened, and a `hint` naming the next step."""
+
+    kind: Kind
+    what: str
+    hint: str = ""
+    retry_after: float | None = None
+    """Seconds that the server asked us to wait."""
+
+    def __str__(self) -> str:
+        """One line, kind first."""
+        return f"{self.kind}: {self.what}"
+
+
+class FailedError(Exception):
+    """How an `Ask` says that it has no reply; the engine turns it into a value."""
+
+    def __init__(self, failure: Failure, *, partial: str = "", usage: Usage | None = None) -> None:
+        super().__init__(str(failure))
+        self.failure = failure
+        self.partial = partial
+        """Text that had come before it failed; kept, never passed off as a reply."""
+        self.usage = usage or NO_USAGE
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of a model: the messages, and the profile whose model and parameters answer them."""
+
+    node: str
+    """Whose call this is, for the events told on the way."""
+    messages: tuple[Message, ...]
+    profile: "Profile"
+    stream: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back, from a model, script, command or child run alike."""
+
+    text: str
+    value: Any = None
+    """The structured result where there is one besides the text: the list of a fan-out, the JSON of a child."""
+    structured: bool = False
+    """Whether `value` is the result (which may be null) instead of being parsed from `text` when it is asked for."""
+    usage: Usage = NO_USAGE
+    cost: float | None = None
+    """US dollars; None where no price is known."""
+    finish: FinishReason = "stop"
+    model: str | None = None
+    """The model that really answered."""
+    attempts: int = 1
+
+
+Tell = Callable[["Happening"], None]
+
+
+class Ask(Protocol):
+    """The whole contract of a provider: a request in, a reply out, events told on the way; raises FailedError."""
+
+    def __call__(self, request: Request, tell: Tell) -> Awaitable[Reply]:
+        """Ask, and wait for the reply."""
+        ...
+
+
+Status = Literal["pending", "running", "succeeded", "failed", "skipped", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an agent ended: with a reply, or with the cause of having none."""
+
+    status: Status
+    reply: Reply | None = None
+    failure: Failure | None = None
+    cause: str = ""
+    """Why there is no reply, in words; empty where there is one."""
+    children: tuple["Outcome", ...] = ()
+    """Of a fan-out, in item order."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is a reply."""
+        return self.reply is not None

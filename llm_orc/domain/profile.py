@@ -1,0 +1,88 @@
+"""A profile: a named way to reach a model."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_-]*$"
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+AUTO = "auto"
+"""The provider of a tier: which model answers is chosen when it is known what can be reached."""
+
+
+class Read(BaseModel):
+    """Anything read from a file: unchangeable, and strict about its keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
+
+
+def _some(stop: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(stop):
+        raise ValueError("an empty string stops before the first word")
+    return stop
+
+
+class Parameters(Read):
+    """What shapes a model's answer; legal in a profile, in `defaults` and on a model agent."""
+
+    system_prompt: str | None = None
+    """Who the model is to be; sent as the system message."""
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    """Randomness, 0 to 2."""
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    """The longest reply, in tokens."""
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Nucleus sampling: the share of probability considered, above 0 to 1."""
+    seed: int | None = None
+    """Makes sampling repeatable where the provider can."""
+    stop: Annotated[tuple[str, ...], AfterValidator(_some)] | None = None
+    """Texts at which the reply ends."""
+    timeout_seconds: Annotated[float, Field(gt=0)] | None = None
+    """How long an agent may take, from its first slot on."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Passed to the provider as they are."""
+
+
+class Profile(Parameters):
+    """A named way to reach a model. One file holds one profile and names it."""
+
+    name: Name = "inline"
+    """By what ensembles call it; the name of its file."""
+    model: Annotated[str, Field(min_length=1)]
+    """The model as its provider calls it; of `provider: auto` the tier: default, fast or careful."""
+    provider: Annotated[str, Field(min_length=1)]
+    """Who speaks to the model: see `llm-orc list providers`."""
+    base_url: str | None = None
+    """Where the provider listens, if not at its usual address."""
+    max_parallel: Annotated[int, Field(ge=1)] | None = None
+    """How many calls this endpoint takes at once; 64 unless told, 1 for lmstudio."""
+
+    def with_parameters(self, *layers: Parameters) -> "Profile":
+        """Lay on this profile each layer's own keys, the later winning; `options` merge by key."""
+        changes: dict[str, Any] = {}
+        options = dict(self.options)
+        for layer in layers:
+            for key in Parameters.model_fields.keys() & layer.model_fields_set:
+                value = getattr(layer, key)
+                if key == "options":
+                    options |= value
+                elif value is not None:
+                    changes[key] = value
+        return self.model_copy(update={**changes, "options": options})
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A server together with the key it is asked with: what limits belong to."""
+
+    key: str
+    """Tells endpoints apart; holds no secret."""
+    label: str
+    """For people: `api.openai.com`, `embedded`."""
+    max_parallel: int | None = 64
+    """Calls it takes at once; None is no bound."""
+    one_model: bool = False
+    """Whether calls for one model are grouped, because loading another is slow."""
+    local: bool = False
+    """Whether it is on this machine, so that nothing leaves it and it costs nothing."""

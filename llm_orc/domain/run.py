@@ -1,0 +1,216 @@
+"""A run is the fold of its events."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any, Literal, assert_never
+
+from llm_orc.domain.event import (
+    Answered,
+    Cancelled,
+    Cause,
+    Delta,
+    Failed,
+    Happening,
+    Queued,
+    RunEnded,
+    RunStarted,
+    Skipped,
+    Started,
+    Submitted,
+    Warned,
+)
+from llm_orc.domain.message import NO_USAGE, Failure, Reply, Status, Usage
+
+RunStatus = Literal["pending", "running", "succeeded", "partial", "failed", "cancelled"]
+
+
+class ExitCode(IntEnum):
+    """What a command says to the shell."""
+
+    OK = 0
+    NO_LEAF = 1
+    BAD_INPUT = 2
+    SOME_FAILED = 3
+    SPENT = 4
+    BUG = 70
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+@dataclass(slots=True)
+class Node:
+    """One node of a run, as far as it has come. Times are seconds since 1970 UTC."""
+
+    id: str
+    body: str
+    depends_on: tuple[str, ...] = ()
+    parent: str = ""
+    phase: int = 0
+    children: list[str] = field(default_factory=list)
+    status: Status = "pending"
+    waiting_for: str = ""
+    """The limit whose slot it waits for."""
+    prompt: str = ""
+    profile: str = ""
+    provider: str = ""
+    model: str = ""
+    reply: Reply | None = None
+    failure: Failure | None = None
+    cause: str = ""
+    pieces: list[str] = field(default_factory=list)
+    thinking: list[str] = field(default_factory=list)
+    started_at: float | None = None
+    ended_at: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The last part of its id: `child` of `agent[2]/child`."""
+        return self.id.rpartition("/")[2]
+
+    @property
+    def text(self) -> str:
+        """Its reply, or what has come of it so far."""
+        return self.reply.text if self.reply else "".join(self.pieces)
+
+    @property
+    def usage(self) -> Usage:
+        """Its own tokens; a fan-out's and an ensemble's are those of their children."""
+        return self.reply.usage if self.reply else NO_USAGE
+
+    @property
+    def seconds(self) -> float | None:
+        """From its first slot to its end."""
+        return None if self.started_at is None or self.ended_at is None else self.ended_at - self.started_at
+
+
+@dataclass(slots=True)
+class Run:
+    """What the events add up to; written only by `fold`."""
+
+    id: str = ""
+    ensemble: str = ""
+    phases: tuple[tuple[str, ...], ...] = ()
+    input: str = ""
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    nodes: dict[str, Node] = field(default_factory=dict)
+    leaves: tuple[str, ...] = ()
+    status: RunStatus = "pending"
+    cause: Cause = ""
+    result: str = ""
+    failure: Failure | None = None
+    """Why the synthesis could not be rendered."""
+    warnings: list[tuple[str, str]] = field(default_factory=list)
+    """Node id (empty: the run) and what should be known."""
+    usage: Usage = NO_USAGE
+    cost: float | None = None
+    """US dollars of all calls with a known price; None where there is none."""
+    unpriced: int = 0
+    """Calls whose price is not known."""
+    started_at: float = 0.0
+    ended_at: float | None = None
+    last_seq: int = 0
+
+    def top(self) -> Iterator[Node]:
+        """The agents of the ensemble itself, in file order, `synthesis` last."""
+        return (node for node in self.nodes.values() if not node.parent)
+
+    def below(self, node: Node) -> Iterator[Node]:
+        """The children of a node, in order."""
+        return (self.nodes[child] for child in node.children)
+
+    def count(self, status: Status) -> int:
+        """How many nodes, children included, have this status."""
+        return sum(node.status == status for node in self.nodes.values())
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the run; 0 while it goes on."""
+        return 0.0 if self.ended_at is None else self.ended_at - self.started_at
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What the shell is told; the first that holds of 143, 130, 4, 1, 3, 0."""
+        match self.cause:
+            case "terminate":
+                return ExitCode.TERMINATED
+            case "interrupt":
+                return ExitCode.INTERRUPTED
+            case "timeout" | "budget":
+                return ExitCode.SPENT
+        if not any(self.nodes[leaf].status == "succeeded" for leaf in self.leaves):
+            return ExitCode.NO_LEAF
+        failed = self.failure is not None or any(node.status == "failed" for node in self.nodes.values())
+        return ExitCode.SOME_FAILED if failed else ExitCode.OK
+
+
+def fold(run: Run, event: Happening) -> None:
+    """Let the run know what happened; constant work per event, but for the last."""
+    run.last_seq = event.seq
+    match event:
+        case RunStarted():
+            run.id, run.ensemble, run.phases, run.leaves = event.run, event.ensemble, event.phases, event.leaves
+            run.input, run.variables, run.started_at, run.status = event.input, event.variables, event.at, "running"
+        case Submitted():
+            run.nodes[event.node] = Node(event.node, event.body, event.depends_on, event.parent, event.phase)
+            if event.parent:
+                run.nodes[event.parent].children.append(event.node)
+        case Warned():
+            run.warnings.append((event.node, event.what))
+        case RunEnded():
+            run.result, run.cause, run.failure, run.ended_at = event.result, event.cause, event.failure, event.at
+            run.status = _final(run)
+        case _:
+            _fold_node(run, run.nodes[event.node], event)
+
+
+def _fold_node(run: Run, node: Node, event: Queued | Started | Delta | Answered | Failed | Skipped | Cancelled) -> None:
+    match event:
+        case Queued():
+            node.waiting_for = event.limit
+        case Started():
+            node.status, node.started_at, node.waiting_for = "running", event.at, ""
+            node.prompt, node.profile, node.provider, node.model = event.prompt, event.profile, event.provider, event.model
+        case Delta():
+            (node.thinking if event.thinking else node.pieces).append(event.text)
+        case Answered():
+            _end(node, "succeeded", event.at)
+            node.reply, node.model = event.reply, event.reply.model or node.model
+            node.pieces.clear()
+            _spend(run, node, event.reply.usage, event.reply.cost)
+        case Failed():
+            _end(node, "failed", event.at, str(event.failure))
+            node.failure, node.pieces = event.failure, [event.partial] if event.partial else []
+            _spend(run, node, event.usage, None)
+        case Skipped():
+            _end(node, "skipped", event.at, event.cause)
+        case Cancelled():
+            _end(node, "cancelled", event.at, event.cause)
+        case _:
+            assert_never(event)
+
+
+def _end(node: Node, status: Status, at: float, cause: str = "") -> None:
+    node.status, node.cause, node.ended_at, node.waiting_for = status, cause, at, ""
+
+
+def _spend(run: Run, node: Node, usage: Usage, cost: float | None) -> None:
+    # Only calls of models are counted: a fan-out or an ensemble hands its children's sum up in its own reply.
+    if node.body != "model" or node.children:
+        return
+    run.usage += usage
+    if cost is not None:
+        run.cost = (run.cost or 0.0) + cost
+    elif usage.total:
+        run.unpriced += 1
+
+
+def _final(run: Run) -> RunStatus:
+    match run.exit_code:
+        case ExitCode.OK:
+            return "succeeded"
+        case ExitCode.INTERRUPTED | ExitCode.TERMINATED:
+            return "cancelled"
+        case ExitCode.NO_LEAF:
+            return "failed"
+    return "partial" if any(node.status == "succeeded" for node in run.nodes.values()) else "failed"
