@@ -6,15 +6,13 @@ import argparse
 import asyncio
 import json
 import signal
+import ssl
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tests.servers.wire import Connection, Gate, Received, ThreadServer
-
-if TYPE_CHECKING:
-    import ssl
 
 ERROR_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 
@@ -138,7 +136,7 @@ class OpenAIServer(ThreadServer):
             await asyncio.sleep(wait)
         if said.gate is not None and not (asked.get("stream") and said.gate_after):
             await said.gate.passed()
-        if said.status != 200:  # noqa: PLR2004 - a status
+        if said.status != 200:
             connection.send(said.status, _error(said.status, said.text), said.headers)
             return
         usage = _usage(asked, said)
@@ -146,13 +144,10 @@ class OpenAIServer(ThreadServer):
         if asked.get("stream"):
             await self._stream(asked, said, whole | {"object": "chat.completion.chunk"}, usage, connection)
         else:
+            self._charge(usage)
             message = {"role": "assistant", "content": said.text}
             choice = {"index": 0, "message": message, "finish_reason": said.finish_reason, "logprobs": None}
             connection.send(200, whole | {"object": "chat.completion", "choices": [choice], "usage": usage}, said.headers)
-        self.bill.calls += 1
-        self.bill.input += usage["prompt_tokens"]
-        self.bill.output += usage["completion_tokens"]
-        self.bill.cached += said.cached
 
     async def _stream(
         self, asked: dict[str, Any], said: Scripted, frame: dict[str, Any], usage: dict[str, Any], connection: Connection
@@ -172,8 +167,16 @@ class OpenAIServer(ThreadServer):
         send({}, said.finish_reason)
         if (asked.get("stream_options") or {}).get("include_usage"):
             connection.chunk(_event(frame | {"choices": [], "usage": usage}))
+        self._charge(usage)
         connection.chunk(b"data: [DONE]\n\n")
         connection.chunk(b"")
+
+    def _charge(self, usage: dict[str, Any]) -> None:
+        """Before the last byte leaves, so that a client that has its reply finds it on the bill."""
+        self.bill.calls += 1
+        self.bill.input += usage["prompt_tokens"]
+        self.bill.output += usage["completion_tokens"]
+        self.bill.cached += usage["prompt_tokens_details"]["cached_tokens"]
 
     def _chosen(self, request: Received, asked: dict[str, Any]) -> Scripted:
         if callable(self._script):
@@ -245,11 +248,15 @@ def main(arguments: Sequence[str]) -> None:
     script = {part: Scripted(**said) for part, said in options.script.items()}
     server = OpenAIServer(script, latency=options.latency, keep_requests=False)
 
+    def tell_port() -> None:
+        sys.stdout.write(f"{server.port}\n")
+        sys.stdout.flush()
+
     async def serve() -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, server.stop)
-        await server.serve(options.port, lambda: print(server.port, flush=True))  # noqa: T201 - the port is the output
+        await server.serve(options.port, tell_port)
 
     asyncio.run(serve())
 

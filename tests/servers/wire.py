@@ -6,17 +6,14 @@ import asyncio
 import contextlib
 import json
 import socket
+import ssl
 import struct
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 from urllib.parse import urlsplit
-
-if TYPE_CHECKING:
-    import ssl
-    from collections.abc import Mapping
 
 RESET_ON_CLOSE = (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 LONGEST_WAIT = 30.0
@@ -38,12 +35,12 @@ class Received:
         return urlsplit(self.target).path
 
     @property
-    def json(self) -> Any:  # noqa: ANN401 - JSON is any value
+    def json(self) -> Any:
         """The body parsed, None when there is none."""
         return json.loads(self.body) if self.body else None
 
 
-Answer = Callable[[Received, "Connection"], Awaitable[None]]
+Answer = Callable[[Received, "Connection"], Coroutine[None, None, None]]
 
 
 class Connection(asyncio.Protocol):
@@ -65,7 +62,7 @@ class Connection(asyncio.Protocol):
         self.transport = transport
         self._opened.add(self)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _: Exception | None) -> None:
         """The client left, or we hung up: whatever was being answered is dropped."""
         self._opened.discard(self)
         if self._task is not None:
