@@ -8,6 +8,8 @@ import pytest
 
 from tests.project import NewProject, Project
 
+pytest_plugins = ["tests.servers.fixtures"]
+
 
 def only_loopback(event: str, args: tuple[object, ...]) -> None:
     """Refuse, in this process, each connection, datagram and name lookup that would leave the loopback interface."""
