@@ -130,6 +130,11 @@ def test_a_gate_says_how_many_did_not_come() -> None:
         Gate().wait_for(1, seconds=0.01)
 
 
+def test_waiting_for_what_does_not_come_ends(openai_server: NewServer) -> None:
+    with pytest.raises(TimeoutError, match="0 requests came"):
+        openai_server().wait_until(lambda: False, seconds=0.01)
+
+
 async def test_a_gate_waits_for_a_test_in_a_loop_and_drops_clients_that_leave(ask: Ask, openai_server: NewServer) -> None:
     gate = Gate()
     server = openai_server({"": [gate, "ok"]})
@@ -137,6 +142,7 @@ async def test_a_gate_waits_for_a_test_in_a_loop_and_drops_clients_that_leave(as
     writer.write(b'POST /v1/chat/completions HTTP/1.1\r\nContent-Length: 15\r\n\r\n{"messages":[]}')
     await gate.arrivals(1)
     writer.transport.abort()
+    await asyncio.to_thread(server.wait_until, lambda: server.dropped == 1)
     assert await asyncio.to_thread(lambda: ask(server.base_url, "x").status) == 200
     assert (server.dropped, server.bill.calls) == (1, 1)
 

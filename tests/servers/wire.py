@@ -190,6 +190,7 @@ class ThreadServer:
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
         self._ready = threading.Event()
+        self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     async def answer(self, request: Received, connection: Connection) -> None:
@@ -226,13 +227,27 @@ class ThreadServer:
         for connection in list(self._opened):
             connection.transport.abort()
 
+    def wait_until(self, true: Callable[[], bool], seconds: float = LONGEST_WAIT) -> None:
+        """Test side: return when `true()` holds, asked anew whenever a request came or was answered or dropped; else TimeoutError."""
+        with self._changed:
+            if not self._changed.wait_for(true, seconds):
+                raise TimeoutError(f"it did not come true within {seconds} s; {len(self.requests)} requests came")
+
     def _connection(self) -> Connection:
         return Connection(self._record, self._opened, self._faults)
 
     async def _record(self, request: Received, connection: Connection) -> None:
         if self._keep_requests:
             self.requests.append(request)
-        await self.answer(request, connection)
+        self._tell()
+        try:
+            await self.answer(request, connection)
+        finally:
+            self._tell()
+
+    def _tell(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
 
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
