@@ -26,6 +26,12 @@ class Outcome(NamedTuple):
     code: int
 
 
+def run(*command: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None, stdin: str = "") -> Outcome:
+    """Run any command to its end."""
+    done = subprocess.run(list(map(str, command)), cwd=cwd, env=env, input=stdin.encode(), capture_output=True, check=False, timeout=300)
+    return Outcome(text(done.stdout), text(done.stderr), done.returncode)
+
+
 class Project:
     """A folder with files, below a home of its own. Nothing of the machine's settings reaches what runs in it."""
 
