@@ -19,7 +19,8 @@ test: .venv/dev.stamp ## Run the tests (ARGS="-k name" for some)
 	$(BIN)/python -m pytest -n 2 $(ARGS)
 
 .PHONY: check formatting lint types floors budgets
-check: formatting lint types floors budgets ## Check format, lint, types, floors and budgets
+check: .venv/dev.stamp ## Check format, lint, types, floors and budgets
+	@$(MAKE) --no-print-directory --keep-going formatting lint types floors budgets
 
 formatting: .venv/dev.stamp
 	$(BIN)/ruff format --check .
@@ -31,7 +32,7 @@ types: .venv/dev.stamp
 	$(BIN)/mypy
 
 floors: .venv/dev.stamp
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 budgets: .venv/dev.stamp
 	$(BIN)/python checks/budgets.py $(wildcard llm_orc ensembles/scripts bench checks docs)
@@ -74,10 +75,8 @@ clean: ## Remove .venv and what tools left behind
 
 .venv/review.stamp: .ci/venv pyproject.toml requirements/review.txt requirements/build.txt
 	@.ci/venv review
-	@echo "$(CURDIR)" > .venv/place
 	@touch $@
 
 .venv/dev.stamp: .ci/venv pyproject.toml requirements/dev.txt requirements/build.txt
 	@.ci/venv dev
-	@echo "$(CURDIR)" > .venv/place
 	@touch .venv/review.stamp $@

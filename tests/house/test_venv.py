@@ -28,7 +28,7 @@ class Machine:
         self.root = root
         copytree(ROOT / ".ci", root / ".ci")
         (root / "bin").mkdir()
-        for tool in ("basename", "cp", "dirname", "mkdir", "mktemp", "rm", "sh"):
+        for tool in ("basename", "cat", "cp", "dirname", "mkdir", "mktemp", "rm", "sh"):
             (root / "bin" / tool).symlink_to(which(tool) or "/bin/" + tool)
 
     def venv(self, pythons: dict[str, str], **env: str) -> tuple[int, str]:
@@ -59,6 +59,13 @@ def test_a_venv_that_works_is_kept(machine: Machine) -> None:
     machine.venv({"python": GOOD})
     code, said = machine.venv({"python": BROKEN})
     assert (code, "Making" in said) == (0, False)
+
+
+def test_a_venv_of_another_place_is_made_anew(machine: Machine) -> None:
+    machine.venv({"python": GOOD})
+    (machine.root / ".venv/place").write_text("/elsewhere\n")
+    assert machine.venv({})[1].startswith("Making .venv with")
+    assert (machine.root / ".venv/place").read_text() == f"{machine.root.resolve()}\n"
 
 
 def test_a_python_may_be_named(machine: Machine) -> None:
