@@ -1,0 +1,65 @@
+"""All ways to reach a model: our own from a table, strangers' by entry point, and callables from Python."""
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import cast
+
+from llm_orc.domain.message import Ask
+from llm_orc.domain.problem import Problem, ProblemError, nearest
+from llm_orc.domain.profile import Endpoint, Profile
+from llm_orc.models.base import Open, Provider, Reach
+from llm_orc.models.from_python import FromPython, Prompted
+
+ENTRY_POINTS = "llm_orc.providers"
+_OPENAI = "llm_orc.models.openai_compatible:OpenAICompatible"
+BUILT_IN: Mapping[str, str] = {
+    "embedded": "llm_orc.models.embedded:Embedded",
+    "llamacpp": _OPENAI,
+    "lmstudio": _OPENAI,
+    "openai": _OPENAI,
+    "openai-compatible": _OPENAI,
+    "openrouter": _OPENAI,
+    "vllm": _OPENAI,
+}
+"""Provider -> where it is; imported when a plan needs it."""
+
+
+class Models:
+    """The providers of one process, opened as they are needed; close it when done."""
+
+    def __init__(
+        self, env: Mapping[str, str], trusted_hosts: frozenset[str] = frozenset(), extra: Mapping[str, Ask | Prompted] | None = None
+    ) -> None:
+        """`extra` are providers from Python: a full `Ask` takes a request and a tell, the short form the prompt alone."""
+        self._reach = Reach(env, trusted_hosts)
+        self._opened: dict[str, Provider] = {name: FromPython(name, ask) for name, ask in (extra or {}).items()}
+
+    def ask(self, profile: Profile) -> Ask:
+        """How to ask this profile's model; raises ProblemError for an unknown provider or a profile it cannot use."""
+        return self._provider(profile.provider).ask(profile)
+
+    def endpoint(self, profile: Profile) -> Endpoint:
+        """The server that limits belong to; opens no connection."""
+        return self._provider(profile.provider).endpoint(profile)
+
+    async def close(self) -> None:
+        """Let go of every connection."""
+        for provider in self._opened.values():
+            await provider.close()
+
+    def _provider(self, name: str) -> Provider:
+        if name not in self._opened:
+            self._opened[name] = self._find(name)(name, self._reach)
+        return self._opened[name]
+
+    def _find(self, name: str) -> Open:
+        if dotted := BUILT_IN.get(name):
+            module, _, attribute = dotted.partition(":")
+            return cast("Open", getattr(import_module(module), attribute))
+        from importlib.metadata import entry_points  # scanning costs 100 ms, so only for a name that is not built in
+
+        strangers = entry_points(group=ENTRY_POINTS)
+        for stranger in strangers.select(name=name):
+            return cast("Open", stranger.load())
+        known = {*BUILT_IN, *self._opened, *strangers.names}
+        raise ProblemError(Problem(f"no provider '{name}'", hint=nearest(name, known) or f"there are: {', '.join(sorted(known))}"))
