@@ -1,14 +1,16 @@
 """An ensemble as it is written: agents, and how their results are synthesised."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any, Literal, Protocol, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from llm_orc.domain.problem import Problem, ProblemError, Source
 from llm_orc.domain.profile import Name, Parameters, Read
 
 Positive = Annotated[int, Field(ge=1)]
+Function = Callable[[str], Awaitable[Any]]
 Seconds = Annotated[float, Field(gt=0)]
 SYNTHESIS = "synthesis"
 """The reserved name of the agent that a model synthesis adds."""
@@ -169,6 +171,18 @@ class EnsembleAgent(Prompted):
         return "ensemble"
 
 
+class FunctionAgent(Prompted):
+    """An agent whose body is a Python function; made in Python only."""
+
+    function: Function
+    """Is given the agent's prompt, and returns its reply: a text, or anything that JSON knows."""
+
+    @property
+    def body(self) -> str:
+        """What the agent is."""
+        return "function"
+
+
 BODY_KEYS = ("script", "command", "ensemble", "model_profile", "model", "provider")
 
 
@@ -180,12 +194,13 @@ def body_of(value: object) -> str:
     return next((f"<{key}>" for key in keys if key in ("script", "command", "ensemble")), "<model>")
 
 
-Agent = ModelAgent | ScriptAgent | CommandAgent | EnsembleAgent
+Agent = ModelAgent | ScriptAgent | CommandAgent | EnsembleAgent | FunctionAgent
 TaggedAgent = Annotated[
     Annotated[ModelAgent, Tag("<model>")]
     | Annotated[ScriptAgent, Tag("<script>")]
     | Annotated[CommandAgent, Tag("<command>")]
-    | Annotated[EnsembleAgent, Tag("<ensemble>")],
+    | Annotated[EnsembleAgent, Tag("<ensemble>")]
+    | Annotated[SkipJsonSchema[FunctionAgent], Tag("<function>")],
     Discriminator(body_of),
 ]
 

@@ -159,6 +159,7 @@ class Outcome:
     """Why there is no reply, in words; empty where there is one."""
     children: tuple["Outcome", ...] = ()
     """Of a fan-out, in item order."""
+    fanned_out: bool = False
 
     @property
     def ok(self) -> bool:

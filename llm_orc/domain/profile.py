@@ -47,8 +47,8 @@ class Parameters(Read):
 class Profile(Parameters):
     """A named way to reach a model. One file holds one profile and names it."""
 
-    name: Name = "inline"
-    """By what ensembles call it; the name of its file."""
+    name: str = ""
+    """By what ensembles call it; the name of its file. Empty where an agent names model and provider itself."""
     model: Annotated[str, Field(min_length=1)]
     """The model as its provider calls it; of `provider: auto` the tier: default, fast or careful."""
     provider: Annotated[str, Field(min_length=1)]

@@ -1,0 +1,155 @@
+"""A plan: an ensemble with every name resolved, and its agents grouped into phases."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from llm_orc.domain.ensemble import Agent, Ensemble, FanOut
+from llm_orc.domain.message import Outcome
+from llm_orc.domain.problem import Problem
+from llm_orc.domain.profile import Profile
+from llm_orc.domain.prompt import Template
+
+MAX_DEPTH = 8
+"""How deep ensembles may nest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What the caller chose for this one run; wins over everything written."""
+
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    only: tuple[str, ...] = ()
+    """The agents to run, with what they depend on; empty is all of them."""
+    no_deps: bool = False
+    """Without what they depend on."""
+    profile: str | None = None
+    """The profile of every model agent."""
+    profiles: Mapping[str, str] = field(default_factory=dict)
+    """The profiles of single agents, by name."""
+    max_parallel: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One of the models that a fan-out over profiles compares: an agent's profile, or the child run under it."""
+
+    name: str
+    """The profile's name, which the item carries."""
+    profile: Profile | None = None
+    child: "Plan | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedAgent:
+    """An agent with everything it needs to run."""
+
+    agent: Agent
+    depends_on: tuple[str, ...]
+    """As written, then implied by what its templates name."""
+    implied: frozenset[str] = frozenset()
+    unused: tuple[str, ...] = ()
+    """Dependencies whose replies its prompt leaves out."""
+    prompt: Template | None = None
+    when: Template | None = None
+    items: Template | None = None
+    profile: Profile | None = None
+    """Of a model agent: the profile with every parameter in force."""
+    variants: tuple[Variant, ...] = ()
+    """Of a fan-out over profiles, one per child."""
+    child: "Plan | None" = None
+    """Of an ensemble agent."""
+    program: str | None = None
+    """Of a script agent: the absolute path."""
+    phase: int = 0
+
+    @property
+    def name(self) -> str:
+        """The agent's name."""
+        return self.agent.name
+
+    @property
+    def compares(self) -> bool:
+        """Whether it is a fan-out over profiles."""
+        return isinstance(self.agent.fan_out, FanOut) and self.agent.fan_out.profiles is not None
+
+    @property
+    def required(self) -> int:
+        """How many direct dependencies must have succeeded."""
+        rule = self.agent.require
+        if isinstance(rule, int):
+            return min(rule, len(self.depends_on))
+        return len(self.depends_on) if rule == "all" else min(1, len(self.depends_on))
+
+    @property
+    def listed_by(self) -> frozenset[str]:
+        """The dependencies whose replies are this fan-out's items, and not sections of its prompt."""
+        if self.agent.fan_out is True:
+            return frozenset(self.depends_on[:1])
+        return frozenset(name for name in self.depends_on if self.items and name.replace("-", "_") in self.items.names.agents)
+
+
+_Asks = TypeVar("_Asks", PlannedAgent, Variant)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """An ensemble ready to run."""
+
+    ensemble: Ensemble
+    agents: Mapping[str, PlannedAgent]
+    """In file order, `synthesis` last."""
+    phases: tuple[tuple[str, ...], ...]
+    leaves: tuple[str, ...]
+    """The agents whose replies make the result, in file order."""
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    template: Template | None = None
+    """The template that renders the finished run."""
+    synthesised: bool = True
+    """False where `--only` left out what the synthesis names: the leaves are printed."""
+    missing: Mapping[str, Outcome] = field(default_factory=dict)
+    """What templates see of agents that `--no-deps` left out."""
+    max_parallel: int | None = None
+    timeout_seconds: float | None = None
+    warnings: tuple[Problem, ...] = ()
+    untrusted: tuple[Problem, ...] = ()
+    """What may not run until the user trusts the project; children's included."""
+
+    def profiles(self) -> Iterator[Profile]:
+        """Every profile in use, once, children's included."""
+        seen: dict[str, Profile] = {}
+        for planned in self.agents.values():
+            for variant in (Variant("", planned.profile, planned.child), *planned.variants):
+                for profile in (variant.profile, *(variant.child.profiles() if variant.child else ())):
+                    if profile is not None:
+                        seen.setdefault(repr(profile), profile)
+        return iter(seen.values())
+
+    def with_profiles(self, change: Callable[[Profile], Profile]) -> "Plan":
+        """The plan with each profile changed, children's included."""
+
+        def changed(each: _Asks) -> _Asks:
+            return replace(
+                each,
+                profile=change(each.profile) if each.profile else None,
+                child=each.child.with_profiles(change) if each.child else None,
+            )
+
+        agents = {name: changed(replace(each, variants=tuple(map(changed, each.variants)))) for name, each in self.agents.items()}
+        return replace(self, agents=agents)
+
+    def reads_input(self) -> bool:
+        """Whether a model, command, function or child works on the input, so that an empty one is a mistake."""
+        return any(_reads_input(planned) for planned in self.agents.values())
+
+
+def _reads_input(planned: PlannedAgent) -> bool:
+    if planned.agent.body == "script":
+        return False
+    if planned.items is not None and "input" in planned.items.names.top:
+        return True
+    if planned.prompt is not None and planned.prompt.tagged:
+        return "input" in planned.prompt.names.top
+    if planned.agent.fan_out or planned.agent.input_key or (planned.child and not planned.child.reads_input()):
+        return False
+    return planned.agent.body == "command" or not planned.depends_on

@@ -1,0 +1,404 @@
+"""`resolve`: an ensemble becomes a plan, or everything that is wrong with it is told at once."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from graphlib import CycleError, TopologicalSorter
+from typing import TypeVar
+
+from llm_orc.domain.ensemble import (
+    SYNTHESIS,
+    Agent,
+    AgentSynthesis,
+    CommandAgent,
+    Ensemble,
+    EnsembleAgent,
+    FanOut,
+    ModelAgent,
+    ModelSynthesis,
+    Prompted,
+    ScriptAgent,
+    TemplateSynthesis,
+)
+from llm_orc.domain.message import Outcome
+from llm_orc.domain.plan import MAX_DEPTH, Choices, Plan, PlannedAgent, Variant
+from llm_orc.domain.problem import Place, Problem, ProblemError, nearest
+from llm_orc.domain.profile import Profile
+from llm_orc.domain.prompt import ALWAYS, IN_FAN_OUT, Template, Templates, check
+from llm_orc.domain.said import identifier
+from llm_orc.domain.variable import typed_variables
+
+Path = tuple[str | int, ...]
+_Named = TypeVar("_Named")
+
+
+def resolve(
+    ensemble: Ensemble,
+    profiles: Mapping[str, Profile],
+    ensembles: Mapping[str, Ensemble],
+    choices: Choices = Choices(),  # noqa: B008 - unchangeable
+    default_profile: str = "default",
+) -> Plan:
+    """Look up every name and order the agents; raises ProblemError with all that is wrong, children included.
+
+    `profiles` and `ensembles` may read their entries as they are asked for, and raise ProblemError themselves.
+    """
+    resolution = _Resolution(ensemble, profiles, ensembles, choices, default_profile, (ensemble.name,))
+    plan = resolution.plan()
+    wrong = [problem for problem in resolution.problems if not problem.warning]
+    if wrong:
+        raise ProblemError(*resolution.problems)
+    return plan
+
+
+@dataclass(slots=True)
+class _Resolution:
+    ensemble: Ensemble
+    profiles: Mapping[str, Profile]
+    ensembles: Mapping[str, Ensemble]
+    choices: Choices
+    default_profile: str
+    trail: tuple[str, ...]
+    """The ensembles that led here, this one last."""
+    problems: list[Problem] = field(default_factory=list)
+    untrusted: list[Problem] = field(default_factory=list)
+    templates: Templates = field(init=False)
+    names: tuple[str, ...] = field(init=False)
+    paths: dict[str, Path] = field(init=False)
+    """Where each agent stands in the file."""
+
+    def __post_init__(self) -> None:
+        self.templates = Templates(self.ensemble.files)
+        self.paths = {SYNTHESIS: ("synthesis",)}
+        for index, agent in enumerate(self.ensemble.agents):
+            self.paths.setdefault(agent.name, ("agents", index))
+        self.names = tuple(dict.fromkeys(agent.name for agent in self.ensemble.agents))
+
+    def plan(self) -> Plan:
+        variables, faults = typed_variables(self.ensemble, self.choices.variables)
+        self.problems += faults
+        self._check_names()
+        agents = {agent.name: self._planned(self._with_defaults(agent)) for agent in self.ensemble.agents}
+        agents |= self._model_synthesis(agents)
+        self._check_choices(agents)
+        agents, missing = self._chosen(agents)
+        phases = self._phases(agents)
+        agents = {name: replace(agents[name], phase=index) for index, phase in enumerate(phases) for name in phase}
+        agents = {name: agents[name] for name in (*self.names, SYNTHESIS) if name in agents}
+        template = self._synthesis_template()
+        return Plan(
+            self.ensemble,
+            agents,
+            phases,
+            self._leaves(agents),
+            variables,
+            template,
+            self._synthesised(template),
+            missing,
+            min(filter(None, (self.choices.max_parallel, self.ensemble.limits.max_parallel)), default=None),
+            self.ensemble.limits.timeout_seconds,
+            tuple(problem for problem in self.problems if problem.warning),
+            tuple(self.untrusted),
+        )
+
+    # Problems and places
+
+    def _at(self, *path: str | int) -> Place:
+        return self.ensemble.source.at(*path)
+
+    def _wrong(self, what: str, path: Path, hint: str = "") -> None:
+        self.problems.append(Problem(what, self._at(*path), hint))
+
+    def _file(self, find: Callable[[str], str], name: str, path: Path) -> str | None:
+        """What `find` says of the file `name`, or None; what is wrong with it is told at `path` where it has no place of its own."""
+        try:
+            return find(name)
+        except ProblemError as error:
+            self.problems += [problem if problem.place else replace(problem, place=self._at(*path)) for problem in error.problems]
+            return None
+
+    # One agent
+
+    def _check_names(self) -> None:
+        first: dict[str, str] = {}
+        for index, agent in enumerate(self.ensemble.agents):
+            path: Path = ("agents", index, "name")
+            twin = first.setdefault(identifier(agent.name), agent.name)
+            if agent.name == SYNTHESIS:
+                self._wrong(f"the name '{SYNTHESIS}' is reserved", path, "give the agent another name")
+            elif self.paths[agent.name][1] != index:
+                self._wrong(f"a second agent named '{agent.name}'", path, f"the first is at {self._at(*self.paths[agent.name])}")
+            elif twin != agent.name:
+                self._wrong(f"'{agent.name}' and '{twin}' are one name in templates", path, "templates write '-' as '_': rename one")
+
+    def _with_defaults(self, agent: Agent) -> Agent:
+        defaults = self.ensemble.defaults
+        given = {key: getattr(defaults, key) for key in defaults.model_fields_set}
+        given = {key: value for key, value in given.items() if value is not None and key in type(agent).model_fields}
+        if isinstance(agent, ModelAgent) and (agent.model or agent.model_profile):
+            given.pop("model_profile", None)
+        changes = {key: value for key, value in given.items() if key not in agent.model_fields_set}
+        if isinstance(agent, ModelAgent) and "options" in given:
+            changes["options"] = defaults.options | agent.options
+        if not changes:
+            return agent
+        return agent.model_copy(update=changes)
+
+    def _planned(self, agent: Agent) -> PlannedAgent:
+        path = self.paths[agent.name]
+        agent = self._with_files(agent, path)
+        prompt, when, items = self._templates_of(agent, path)
+        named = [name for template in (prompt, when, items) if template for name in template.names.agents]
+        implied = tuple(name for name in self.names if identifier(name) in named and name not in agent.depends_on)
+        planned = PlannedAgent(agent, (*dict.fromkeys(agent.depends_on), *implied), frozenset(implied), (), prompt, when, items)
+        self._check_edges(planned, path)
+        if prompt is not None and prompt.tagged:
+            read = {*named, *map(identifier, planned.listed_by)} | ({identifier(planned.depends_on[0])} if agent.input_key else set())
+            planned = replace(planned, unused=tuple(name for name in agent.depends_on if identifier(name) not in read))
+        return self._with_body(planned, path)
+
+    def _with_files(self, agent: Agent, path: Path) -> Agent:
+        """The agent with the texts of the files it names for a prompt."""
+        changes = {}
+        for key in ("prompt", "system_prompt"):
+            name = getattr(agent, f"{key}_file", None)
+            if name is None:
+                continue
+            if key in agent.model_fields_set:
+                self._wrong(f"'{key}' and '{key}_file' exclude one another", (*path, f"{key}_file"))
+            changes[key] = self._file(self.ensemble.files.text, name, (*path, f"{key}_file"))
+        return agent.model_copy(update=changes) if changes else agent
+
+    def _templates_of(self, agent: Agent, path: Path) -> tuple[Template | None, Template | None, Template | None]:
+        prompt = when = items = None
+        legal = ALWAYS | IN_FAN_OUT if agent.fan_out else ALWAYS
+        if isinstance(agent, Prompted) and agent.prompt is not None:
+            key = "prompt_file" if agent.prompt_file else "prompt"
+            prompt = self._template(self.templates.read(agent.prompt, key), legal, (*path, key))
+        if isinstance(agent.when, str):
+            when = self._template(self.templates.expression(agent.when, "when"), ALWAYS, (*path, "when"))
+        if isinstance(agent.fan_out, FanOut) and isinstance(agent.fan_out.items, str):
+            items = self._template(self.templates.expression(agent.fan_out.items, "items"), ALWAYS, (*path, "fan_out", "items"))
+        return prompt, when, items
+
+    def _template(self, template: Template, legal: frozenset[str], path: Path) -> Template:
+        problems = check(template, legal, self.names, self.ensemble.variables)
+        self.problems += [replace(problem, place=self._at(*path)) for problem in problems]
+        return template
+
+    def _check_edges(self, planned: PlannedAgent, path: Path) -> None:
+        agent, count = planned.agent, len(planned.depends_on)
+        for index, name in enumerate(agent.depends_on):
+            spot: Path = (*path, "depends_on", index)
+            if name not in self.names and agent.name != SYNTHESIS:
+                self._wrong(f"no agent '{name}'", spot, nearest(name, self.names) or "the agents are: " + ", ".join(self.names[:8]))
+            elif name in agent.depends_on[:index]:
+                self._wrong(f"'{name}' is named twice", spot)
+        if isinstance(agent.require, int) and agent.require > count:
+            self._wrong(f"'require: {agent.require}' of {count} dependencies can never be met", (*path, "require"))
+        if agent.fan_out is True and len(agent.depends_on) != 1:
+            hint = 'or name them: fan_out: {items: "{{ agents.NAME.json }}"}'
+            self._wrong("'fan_out: true' takes exactly one entry in 'depends_on'", (*path, "fan_out"), hint)
+        if agent.input_key is not None and not count:
+            self._wrong("'input_key' needs a dependency to select from", (*path, "input_key"))
+        if agent.fan_out is False and "gather" in agent.model_fields_set:
+            self._wrong("'gather' needs a 'fan_out'", (*path, "gather"))
+
+    def _with_body(self, planned: PlannedAgent, path: Path) -> PlannedAgent:
+        agent = planned.agent
+        if isinstance(agent, ModelAgent):
+            return self._with_model(planned, agent, path)
+        if isinstance(agent, EnsembleAgent):
+            return self._with_child(planned, agent, path)
+        if planned.compares:
+            hint = "it belongs to agents with a model"
+            self._wrong(f"'profiles' makes no difference to a {agent.body}", (*path, "fan_out", "profiles"), hint)
+        if isinstance(agent, ScriptAgent):
+            self._needs_trust(agent, (*path, "script"))
+            program = self._file(self.ensemble.files.program, agent.script, (*path, "script"))
+            return replace(planned, program=program)
+        if isinstance(agent, CommandAgent):
+            self._needs_trust(agent, (*path, "command"))
+        return planned
+
+    def _needs_trust(self, agent: Agent, path: Path) -> None:
+        if not self.ensemble.files.trusted:
+            what = f"the {agent.body} of '{agent.name}' comes from a project that is not trusted"
+            self.untrusted.append(Problem(what, self._at(*path), "look at it, then: llm-orc trust", untrusted=True))
+
+    # Models
+
+    def _with_model(self, planned: PlannedAgent, agent: ModelAgent, path: Path) -> PlannedAgent:
+        flag = self._by_flag(agent.name)
+        if planned.compares:
+            return replace(planned, variants=tuple(self._variant(agent, flag or name, spot) for name, spot in _compared(agent, path)))
+        if flag is not None:
+            profile = self._profile(flag, None)
+        elif agent.model and agent.provider:
+            profile = Profile(model=agent.model, provider=agent.provider)
+        else:
+            profile = self._profile(agent.model_profile or self.default_profile, self._profile_path(agent, path))
+        return replace(planned, profile=profile.with_parameters(agent) if profile else None)
+
+    def _by_flag(self, name: str) -> str | None:
+        return self.choices.profiles.get(name) or self.choices.profile
+
+    def _variant(self, agent: ModelAgent, name: str, spot: Path) -> Variant:
+        profile = self._profile(name, spot)
+        return Variant(name, profile.with_parameters(agent) if profile else None)
+
+    def _profile_path(self, agent: ModelAgent, path: Path) -> Path:
+        if "model_profile" in self.ensemble.defaults.model_fields_set and agent.model_profile == self.ensemble.defaults.model_profile:
+            return ("defaults", "model_profile")
+        return (*path, "model_profile")
+
+    def _profile(self, name: str, path: Path | None) -> Profile | None:
+        """The profile of that name; without a path it was named by a flag."""
+        return self._named("profile", self.profiles, name, path)
+
+    def _named(self, kind: str, known: Mapping[str, _Named], name: str, path: Path | None) -> _Named | None:
+        """What is called `name`; what keeps it from being read is told where it is, or else at `path`."""
+        place = self._at(*path) if path else None
+        try:
+            return known[name]
+        except KeyError:
+            hint = " ".join(filter(None, (nearest(name, known), f"see: llm-orc list {kind}s")))
+            self.problems.append(Problem(f"no {kind} '{name}'", place, hint))
+        except ProblemError as error:
+            self.problems += [problem if problem.place else replace(problem, place=place) for problem in error.problems]
+        return None
+
+    # Children
+
+    def _with_child(self, planned: PlannedAgent, agent: EnsembleAgent, path: Path) -> PlannedAgent:
+        if not planned.compares:
+            return replace(planned, child=self._child(agent, path, self.choices.profile))
+        names = [(self.choices.profile or name, spot) for name, spot in _compared(agent, path)]
+        known = [name for name, spot in names if self._profile(name, spot)]
+        return replace(planned, variants=tuple(Variant(name, child=self._child(agent, path, name)) for name in known))
+
+    def _child(self, agent: EnsembleAgent, path: Path, profile: str | None) -> Plan | None:
+        spot = (*path, "ensemble")
+        ensemble = self._named("ensemble", self.ensembles, agent.ensemble, spot)
+        if ensemble is None:
+            return None
+        trail = (*self.trail, agent.ensemble)
+        if agent.ensemble in self.trail:
+            self._wrong("ensembles run one another: " + " -> ".join(trail[trail.index(agent.ensemble) :]), spot)
+            return None
+        if len(trail) > MAX_DEPTH + 1:
+            self._wrong(f"ensembles nest deeper than {MAX_DEPTH}: " + " -> ".join(trail), spot)
+            return None
+        choices = Choices(agent.parameters, profile=profile)
+        child = _Resolution(ensemble, self.profiles, self.ensembles, choices, self.default_profile, trail)
+        plan = child.plan()
+        # A parameter has no place in the child's file: it stands here.
+        here = self._at(*path, "parameters")
+        self.problems += [problem if problem.place else replace(problem, place=here) for problem in child.problems]
+        self.untrusted += child.untrusted
+        return plan
+
+    # The whole
+
+    def _model_synthesis(self, agents: Mapping[str, PlannedAgent]) -> dict[str, PlannedAgent]:
+        written = self.ensemble.synthesis
+        if not isinstance(written, ModelSynthesis):
+            return {}
+        leaves = self.choices.only if self._only_leaves() else self._leaves(agents)
+        given = {key: getattr(written, key) for key in written.model_fields_set}
+        agent = ModelAgent.model_construct(
+            **{**ModelAgent(name=SYNTHESIS, depends_on=leaves).__dict__, **given}, _fields_set={"name", "depends_on", *given}
+        )
+        return {SYNTHESIS: self._planned(self._with_defaults(agent))}
+
+    def _only_leaves(self) -> bool:
+        return bool(self.choices.only) and SYNTHESIS not in self.choices.only and set(self.choices.only) <= set(self.names)
+
+    def _check_choices(self, agents: Mapping[str, PlannedAgent]) -> None:
+        named = [("--only", name) for name in self.choices.only] + [("--profile", name) for name in self.choices.profiles]
+        for flag, name in named:
+            if name not in agents:
+                hint = nearest(name, agents) or "the agents are: " + ", ".join(agents)
+                self.problems.append(Problem(f"{flag}: no agent '{name}' in '{self.ensemble.name}'", None, hint))
+            elif flag == "--profile" and agents[name].agent.body != "model":
+                self.problems.append(Problem(f"--profile: '{name}' is a {agents[name].agent.body}, it has no model", None))
+
+    def _chosen(self, agents: dict[str, PlannedAgent]) -> tuple[dict[str, PlannedAgent], dict[str, Outcome]]:
+        """What `--only` leaves, and what templates see of the rest."""
+        wanted = [name for name in self.choices.only if name in agents]
+        if not wanted:
+            return agents, {}
+        kept: set[str] = set()
+        while wanted:
+            name = wanted.pop()
+            kept.add(name)
+            if not self.choices.no_deps:
+                wanted += [needed for needed in agents[name].depends_on if needed in agents and needed not in kept]
+        if SYNTHESIS in agents and kept.issuperset(name for name in agents[SYNTHESIS].depends_on if name in agents):
+            kept.add(SYNTHESIS)
+        for name in kept if self.choices.no_deps else ():
+            if agents[name].listed_by:
+                self._wrong(f"--no-deps: '{name}' fans out over a reply that is then missing", (*self.paths[name], "fan_out"))
+        left_out = {name: Outcome("skipped", cause="left out by --no-deps") for name in agents if name not in kept}
+        chosen = {name: _without(planned, left_out) for name, planned in agents.items() if name in kept}
+        return chosen, left_out
+
+    def _phases(self, agents: Mapping[str, PlannedAgent]) -> tuple[tuple[str, ...], ...]:
+        order = {name: index for index, name in enumerate(agents)}
+        sorter = TopologicalSorter({name: [need for need in agents[name].depends_on if need in agents] for name in agents})
+        try:
+            sorter.prepare()
+        except CycleError as error:
+            # graphlib names each before what depends on it; people read "a needs b" as a -> b.
+            cycle = error.args[1][::-1]
+            self._wrong(
+                "agents wait for one another: " + " -> ".join(cycle), (*self.paths[cycle[0]], "depends_on"), "remove one of these edges"
+            )
+            return ()
+        phases = []
+        while sorter.is_active():
+            ready = sorted(sorter.get_ready(), key=order.__getitem__)
+            phases.append(tuple(ready))
+            sorter.done(*ready)
+        return tuple(phases)
+
+    def _leaves(self, agents: Mapping[str, PlannedAgent]) -> tuple[str, ...]:
+        if SYNTHESIS in agents:
+            return (SYNTHESIS,)
+        if self.choices.only:
+            return tuple(name for name in agents if name in self.choices.only)
+        needed = {name for planned in agents.values() for name in planned.depends_on}
+        return tuple(name for name in agents if name not in needed)
+
+    def _synthesis_template(self) -> Template | None:
+        written = self.ensemble.synthesis
+        if not isinstance(written, TemplateSynthesis):
+            if isinstance(written, AgentSynthesis) and written.agent not in self.names:
+                self._wrong(f"no agent '{written.agent}'", ("synthesis", "agent"), nearest(written.agent, self.names))
+            return None
+        spot = ("synthesis", "template")
+        text = self._file(self.ensemble.files.text, written.template, spot)
+        return None if text is None else self._template(self.templates.read(text, "template"), ALWAYS, spot)
+
+    def _synthesised(self, template: Template | None) -> bool:
+        """Whether every agent that the synthesis names was chosen."""
+        if not self.choices.only:
+            return True
+        chosen = {identifier(name) for name in self.choices.only}
+        if isinstance(self.ensemble.synthesis, AgentSynthesis):
+            return identifier(self.ensemble.synthesis.agent) in chosen
+        return template is None or template.names.agents <= chosen
+
+
+def _compared(agent: Agent, path: Path) -> list[tuple[str, Path]]:
+    """The profiles that a fan-out compares, each with its place."""
+    names = agent.fan_out.profiles if isinstance(agent.fan_out, FanOut) else None
+    return [(name, (*path, "fan_out", "profiles", index)) for index, name in enumerate(names or ())]
+
+
+def _without(planned: PlannedAgent, left_out: Mapping[str, Outcome]) -> PlannedAgent:
+    if not any(name in left_out for name in planned.depends_on):
+        return planned
+    agent = planned.agent
+    if isinstance(agent.require, int):
+        agent = agent.model_copy(update={"require": "any"})
+    return replace(planned, agent=agent, depends_on=tuple(name for name in planned.depends_on if name not in left_out))
