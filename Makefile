@@ -52,7 +52,7 @@ docs: .venv/dev.stamp ## Write the generated pages of docs/
 
 .PHONY: install
 install: ## Put llm-orc on the PATH, with uv or pipx
-	@if command -v uv >/dev/null 2>&1; then uv tool install --force ".[review]"; \
+	@if command -v uv >/dev/null 2>&1; then uv tool install --force --reinstall ".[review]"; \
 	elif command -v pipx >/dev/null 2>&1; then pipx install --force ".[review]"; \
 	else \
 	  echo "Neither uv nor pipx is on the PATH. Install one of them, then make install again;" >&2; \
