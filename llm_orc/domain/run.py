@@ -57,6 +57,8 @@ class Node:
     model: str = ""
     reply: Reply | None = None
     failure: Failure | None = None
+    spent: Usage = NO_USAGE
+    """What a failed call took all the same."""
     cause: str = ""
     pieces: list[str] = field(default_factory=list)
     thinking: list[str] = field(default_factory=list)
@@ -76,7 +78,7 @@ class Node:
     @property
     def usage(self) -> Usage:
         """Its own tokens; a fan-out's and an ensemble's are those of their children."""
-        return self.reply.usage if self.reply else NO_USAGE
+        return self.reply.usage if self.reply else self.spent
 
     @property
     def seconds(self) -> float | None:
@@ -180,7 +182,8 @@ def _fold_node(run: Run, node: Node, event: Queued | Started | Delta | Answered 
             _spend(run, node, event.reply.usage, event.reply.cost)
         case Failed():
             _end(node, "failed", event.at, str(event.failure))
-            node.failure, node.pieces = event.failure, [event.partial] if event.partial else []
+            node.failure, node.spent = event.failure, event.usage
+            node.pieces = [event.partial] if event.partial else []
             _spend(run, node, event.usage, None)
         case Skipped():
             _end(node, "skipped", event.at, event.cause)

@@ -1,0 +1,1 @@
+"""From events, runs, plans and problems to text."""

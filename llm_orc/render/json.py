@@ -1,0 +1,133 @@
+"""A finished run as one JSON object; its schema is in `output_schema`."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from hashlib import sha256
+from math import isfinite
+from typing import Any
+
+from llm_orc.domain.event import Happening
+from llm_orc.domain.message import Reply, Usage
+from llm_orc.domain.run import Node, Run
+from llm_orc.domain.said import parsed
+from llm_orc.render.formats import Paper
+
+VERSION = 1
+"""Of this output; grows only when a key changes its meaning or goes away."""
+LONG_PROMPT = 8_000
+"""Bytes from which on a prompt is told by its hash."""
+HEAD = 400
+"""Characters of a long prompt that are shown."""
+DEEPEST = 100
+"""Levels of a value; what lies deeper is null, as no parser need go further."""
+_ESCAPED = re.compile("[\x7f-\x9f\ud800-\udfff]")
+
+
+class Json:
+    """The whole run, once it is over."""
+
+    cut = False
+
+    def __init__(self, paper: Paper) -> None:
+        self._paper = paper
+
+    def tell(self, event: Happening) -> None:
+        """Nothing is written before the end."""
+
+    def close(self, run: Run) -> None:
+        """Write the object, indented."""
+        self._paper.write(to_json(document(run, verbose=self._paper.verbose), indent=2) + "\n")
+
+
+def document(run: Run, *, verbose: bool = False) -> dict[str, Any]:
+    """What the JSON output says of a run; with `verbose` long prompts are whole."""
+    return {
+        "version": VERSION,
+        "run": run.id,
+        "ensemble": run.ensemble,
+        "status": run.status,
+        "result": run.result,
+        "agents": [_agent(run, node, verbose=verbose) for node in run.top()],
+        "totals": {
+            "usage": plain(run.usage),
+            "cost": None if run.unpriced else run.cost,
+            "seconds": _seconds(run.seconds),
+        },
+    }
+
+
+def _agent(run: Run, node: Node, *, verbose: bool) -> dict[str, Any]:
+    reply = node.reply
+    return {
+        "name": node.name,
+        "status": node.status,
+        "cause": node.cause or None,
+        "text": reply.text if reply else None,
+        "json": plain(_parsed(reply)) if reply else None,
+        "prompt": _prompt(node.prompt, verbose=verbose),
+        "profile": node.profile or None,
+        "provider": node.provider or None,
+        "model": node.model or None,
+        "attempts": reply.attempts if reply else None,
+        "usage": plain(node.usage),
+        "cost": reply.cost if reply else None,
+        "seconds": _seconds(node.seconds),
+        "children": [_agent(run, child, verbose=verbose) for child in run.below(node)],
+    }
+
+
+def _seconds(seconds: float | None) -> float | None:
+    # The clock of a machine may be set back while a run goes on.
+    return None if seconds is None else round(max(seconds, 0.0), 3)
+
+
+def _prompt(prompt: str, *, verbose: bool) -> str | dict[str, Any] | None:
+    raw = prompt.encode(errors="surrogatepass")
+    if len(raw) <= LONG_PROMPT or verbose:
+        return prompt or None
+    return {"sha256": sha256(raw).hexdigest(), "bytes": len(raw), "head": prompt[:HEAD]}
+
+
+def _parsed(reply: Reply) -> Any:
+    if reply.structured:
+        return reply.value
+    try:
+        return parsed(reply.text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def plain(value: object, depth: int = 0) -> Any:
+    """A value made of what JSON knows: our own types as objects, numbers without a JSON form as null, all else as text."""
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case float():
+            return value if isfinite(value) else None
+        case _ if depth >= DEEPEST:
+            return None
+        case Mapping():
+            return {str(key): plain(each, depth + 1) for key, each in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [plain(each, depth + 1) for each in value]
+        case Usage():
+            return {
+                "input": value.input,
+                "output": value.output,
+                "total": value.total,
+                "cached": value.cached,
+                "reasoning": value.reasoning,
+                "estimated": value.estimated,
+            }
+        case _ if is_dataclass(value):
+            return {field.name: plain(getattr(value, field.name), depth + 1) for field in fields(value)}
+        case _:
+            return str(value)
+
+
+def to_json(value: object, indent: int | None = None) -> str:
+    """Plain values as JSON text that UTF-8 can hold and no terminal is driven by."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
+    return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -1,0 +1,88 @@
+"""The result as Markdown on a terminal."""
+
+from io import StringIO
+from typing import ClassVar
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.markdown import Heading, Markdown, MarkdownElement
+from rich.text import Text
+
+from llm_orc.domain.event import Happening
+from llm_orc.domain.run import Run
+from llm_orc.render.formats import Paper
+from llm_orc.render.safe import harmless
+
+WIDEST = 120
+"""Columns beyond which lines of prose are hard to read."""
+LONGEST = 200_000
+"""Characters up to which a result is laid out; a longer one is printed as it is."""
+
+
+class Rich:
+    """The result laid out, once the run is over; nothing where there is no result."""
+
+    cut = False
+
+    def __init__(self, paper: Paper) -> None:
+        self._paper = paper
+
+    def tell(self, event: Happening) -> None:
+        """Nothing is written before the end."""
+
+    def close(self, run: Run) -> None:
+        """Write the page."""
+        if run.result.strip():
+            self._paper.write(laid_out(run.result, self._paper.width or 80, color=self._paper.color))
+
+
+def laid_out(markup: str, width: int, *, color: bool) -> str:
+    """Markdown for a terminal of this width, in the terminal's own colours or none; whatever a model wrote, it cannot drive the terminal."""
+    markup = harmless(markup)
+    if len(markup) > LONGEST:
+        return markup.rstrip("\n") + "\n"
+    sheet = StringIO()
+    console = Console(
+        file=sheet,
+        width=min(width, WIDEST),
+        force_terminal=color,
+        color_system="standard" if color else None,
+        legacy_windows=False,
+        _environ={},
+    )
+    console.print(Page(markup))
+    return "".join(f"{line.rstrip()}\n" for line in sheet.getvalue().strip("\n").split("\n"))
+
+
+class Page(Markdown):
+    """Markdown as models write it: line breaks are meant, tags are text, and an address is shown, not hidden behind words."""
+
+    elements: ClassVar[dict[str, type[MarkdownElement]]]
+
+    def __init__(self, markup: str) -> None:
+        super().__init__("", code_theme="ansi_dark", hyperlinks=False)
+        parser = MarkdownIt("commonmark", {"html": False}).enable("strikethrough").enable("table")
+        self.markup, self.parsed = markup, parser.parse(markup)
+        for token in self.parsed:
+            for child in token.children or ():
+                _break(child)
+
+
+def _break(token: Token) -> None:
+    if token.type == "softbreak":
+        token.type = "hardbreak"
+
+
+class LeftHeading(Heading):
+    """A heading at the left edge, one colour for all levels."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """An empty line, and the words."""
+        self.text.justify = "left"
+        self.text.stylize("bold underline" if self.tag == "h1" else "bold")
+        yield Text("")
+        yield self.text
+
+
+Page.elements = {**Markdown.elements, "heading_open": LeftHeading}

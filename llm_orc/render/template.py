@@ -1,0 +1,74 @@
+"""A Jinja template over the finished run, as a format: it names `run` (as in the JSON output), `result`, `agents`, `input`, `variables`."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from llm_orc.domain.event import Happening
+from llm_orc.domain.message import FailedError, Outcome
+from llm_orc.domain.plan import Plan
+from llm_orc.domain.problem import Place, Problem, ProblemError
+from llm_orc.domain.prompt import ALWAYS, Templates, check
+from llm_orc.domain.run import Node, Run
+from llm_orc.domain.said import Scope
+from llm_orc.render.formats import Paper
+from llm_orc.render.json import document
+
+
+class Template:
+    """The rendered template, once the run is over."""
+
+    cut = False
+
+    def __init__(self, name: str, paper: Paper) -> None:
+        """Read and check it; raises ProblemError."""
+        self._name, self._paper = name, paper
+        text = _text(name, paper.plan)
+        self._template = Templates(paper.plan.ensemble.files).read(text, name)
+        problems = check(self._template, ALWAYS | {"run", "result"}, paper.plan.agents, paper.plan.variables)
+        if problems:
+            raise ProblemError(*(replace(problem, place=Place(name)) for problem in problems))
+
+    def tell(self, event: Happening) -> None:
+        """Nothing is written before the end."""
+
+    def close(self, run: Run) -> None:
+        """Write the page; where it cannot be rendered, the bare result, and raise ProblemError."""
+        outcomes = {**self._paper.plan.missing, **{node.name: _outcome(run, node) for node in run.top()}}
+        page = _Page(run.input, run.variables, outcomes, document=document(run, verbose=True))
+        try:
+            text = self._template.render(page)
+        except FailedError as error:
+            self._paper.put(_ended(run.result))
+            raise ProblemError(Problem(error.failure.what, Place(self._name), "the result is printed without it")) from None
+        self._paper.put(_ended(text))
+
+
+@dataclass(frozen=True, slots=True)
+class _Page(Scope):
+    document: dict[str, Any] = field(default_factory=dict)
+
+    def names(self) -> dict[str, Any]:
+        return {**Scope.names(self), "run": self.document, "result": self.document["result"]}
+
+
+def _ended(text: str) -> str:
+    return text if not text or text.endswith("\n") else f"{text}\n"
+
+
+def _outcome(run: Run, node: Node) -> Outcome:
+    children = tuple(_outcome(run, child) for child in run.below(node))
+    fanned_out = any(child.id.startswith(f"{node.id}[") for child in run.below(node))
+    return Outcome(node.status, node.reply, node.failure, node.cause, children, fanned_out)
+
+
+def _text(name: str, plan: Plan) -> str:
+    """From the working directory, else from where the ensemble's files are."""
+    try:
+        return Path(name).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return plan.ensemble.files.text(name)
+    except UnicodeDecodeError:
+        raise ProblemError(Problem("a template is UTF-8 text, this is not", Place(name))) from None
+    except OSError as error:
+        raise ProblemError(Problem(f"the template cannot be read: {error.strerror}", Place(name))) from None

@@ -1,0 +1,59 @@
+"""The result itself, as text or markdown; with streaming, the final agent's tokens as they come."""
+
+from typing import TYPE_CHECKING
+
+from llm_orc.domain.ensemble import AgentSynthesis, ConcatSynthesis, TemplateSynthesis
+from llm_orc.domain.event import Delta, Happening
+from llm_orc.domain.run import Run
+from llm_orc.render.formats import Paper
+
+if TYPE_CHECKING:
+    from llm_orc.domain.plan import Plan
+
+
+def final_node(plan: "Plan") -> str:
+    """The id of the one node whose reply is the result; empty where the result is made of several."""
+    match plan.ensemble.synthesis:
+        case AgentSynthesis(agent=chosen) if plan.synthesised:
+            name = chosen
+        case ConcatSynthesis():
+            return ""
+        case TemplateSynthesis() if plan.synthesised:
+            return ""
+        case _ if len(plan.leaves) == 1:
+            name = plan.leaves[0]
+        case _:
+            return ""
+    planned = plan.agents[name]
+    if planned.agent.fan_out:
+        return ""
+    if planned.child is None:
+        return name
+    below = final_node(planned.child)
+    return below and f"{name}/{below}"
+
+
+class Text:
+    """The result verbatim, ended by a newline; nothing where there is no result."""
+
+    def __init__(self, paper: Paper) -> None:
+        self._paper = paper
+        self._final = final_node(paper.plan) if paper.stream else ""
+        self._pieces: list[str] = []
+        self.cut = False
+
+    def tell(self, event: Happening) -> None:
+        """Write the tokens of the final agent."""
+        if self._final and isinstance(event, Delta) and event.node == self._final and not event.thinking:
+            self._pieces.append(event.text)
+            self._paper.put(event.text)
+
+    def close(self, run: Run) -> None:
+        """Write what is not written yet; where the final agent failed after its first token, nothing more than the newline."""
+        out = "".join(self._pieces)
+        self.cut = bool(out) and run.nodes[self._final].status != "succeeded"
+        rest = run.result[len(out) :] if run.result.startswith(out) and not self.cut else ""
+        if out + rest and not (out + rest).endswith("\n"):
+            rest += "\n"
+        if rest:
+            self._paper.put(rest)
