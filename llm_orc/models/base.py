@@ -1,10 +1,10 @@
 """The contract of a provider: what a module offers that speaks to models, and what it is given to do so."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from llm_orc.domain.message import Ask
+from llm_orc.domain.message import Ask, Message, Request, Usage
 from llm_orc.domain.profile import Endpoint, Profile
 
 
@@ -39,3 +39,17 @@ class Open(Protocol):
     def __call__(self, name: str, reach: Reach) -> Provider:
         """Open it; cheap, and without a connection."""
         ...
+
+
+def messages_of(request: Request) -> tuple[Message, ...]:
+    """What is said to the model: the system prompt first, wherever it was given."""
+    system = request.profile.system_prompt
+    if system is None or any(message.role == "system" for message in request.messages):
+        return request.messages
+    return (Message("system", system), *request.messages)
+
+
+def estimated(messages: Iterable[Message], text: str) -> Usage:
+    """A rough count where nobody counts: four characters are a token."""
+    said = sum(len(message.text) for message in messages)
+    return Usage(-(-said // 4), -(-len(text) // 4), estimated=True)

@@ -1,7 +1,7 @@
 """The embedded provider: in process, no network, deterministic. It quotes what fits the role and the task, and says so.
 
-The role is the system prompt. In the last user message the first and the last paragraph are the task where they speak to a model: where they
-begin with a word of asking (`Find ...`, `Summarise ...`) or end in a question mark; so is a first line that does and ends in a colon.
+The role is the system prompt. In the last user message the first and the last paragraph are the task where they speak to a model: where
+they begin with a word of asking (`Find ...`) or end in a question mark; so is a first line that does and ends in a colon.
 The rest is the material; its lines are counted from 1. If nothing is left, the whole message is the material.
 Where role or task say `JSON list` or `JSON array`, the reply is a JSON list of the quoted texts. Asked for a number (`the three ...`), it
 quotes as many, else up to five. `max_tokens` and `stop` cut the reply; `options: {lines: N}` sets the number; all else changes nothing.
@@ -10,12 +10,13 @@ quotes as many, else up to five. `max_tokens` and `stop` cut the reply; `options
 import asyncio
 import json
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from llm_orc.domain.event import Delta
-from llm_orc.domain.message import Ask, FailedError, Failure, FinishReason, Kind, Reply, Request, Tell, Usage
+from llm_orc.domain.message import Ask, FailedError, Failure, FinishReason, Kind, Message, Reply, Request, Tell
 from llm_orc.domain.profile import Endpoint, Profile
-from llm_orc.models.base import Reach
+from llm_orc.models.base import Reach, estimated, messages_of
 from llm_orc.models.extract import HEADER, rank, weigh
 
 ENDPOINT: Final = Endpoint("embedded", "embedded", max_parallel=None, local=True)
@@ -55,26 +56,21 @@ class Embedded:
 
 async def answer(request: Request, tell: Tell) -> Reply:
     """Quote what fits; raises FailedError where there is nothing to quote from."""
-    size = sum(len(message.text) for message in request.messages)
-    text = await asyncio.to_thread(_extracted, request) if size > LARGE else _extracted(request)
+    messages = messages_of(request)
+    large = sum(len(message.text) for message in messages) > LARGE
+    text = await asyncio.to_thread(_extracted, messages, request.profile) if large else _extracted(messages, request.profile)
     text, finish = _cut(text, request.profile)
     if request.stream:
         for piece in text.splitlines(keepends=True):
             tell(Delta(node=request.node, text=piece))
-    usage = Usage(input=tokens(size), output=tokens(len(text)), estimated=True)
-    return Reply(text, usage=usage, cost=0.0, finish=finish, model=request.profile.model)
+    return Reply(text, usage=estimated(messages, text), cost=0.0, finish=finish, model=request.profile.model)
 
 
-def tokens(characters: int) -> int:
-    """A rough count: four characters are a token."""
-    return -(-characters // 4)
-
-
-def _extracted(request: Request) -> str:
-    role = "\n".join(message.text for message in request.messages if message.role == "system")
-    said = [message.text for message in request.messages if message.role == "user"]
+def _extracted(messages: Sequence[Message], profile: Profile) -> str:
+    role = "\n".join(message.text for message in messages if message.role == "system")
+    said = [message.text for message in messages if message.role == "user"]
     task, material = split_task(said[-1] if said else "")
-    number = _number(task, request.profile)
+    number = _number(task, profile)
     listed = bool(_LIST_ASKED.search(f"{role}\n{task}"))
     quotes = rank(material.split("\n"), weigh(task, role), number or USUAL, fill=listed or number is not None)
     if not quotes:
@@ -118,6 +114,6 @@ def _number(task: str, profile: Profile) -> int | None:
 def _cut(text: str, profile: Profile) -> tuple[str, FinishReason]:
     for stop in profile.stop or ():
         text = text.partition(stop)[0]
-    if profile.max_tokens is not None and tokens(len(text)) > profile.max_tokens:
+    if profile.max_tokens is not None and len(text) > 4 * profile.max_tokens:
         return text[: 4 * profile.max_tokens], "length"
     return text, "stop"

@@ -48,7 +48,7 @@ def weigh(task: str, role: str) -> dict[str, float]:
 
 
 def rank(lines: Sequence[str], wanted: Mapping[str, float], most: int, *, fill: bool) -> list[Quote]:
-    """The `most` lines that fit best, best first, each text once, of equal ones the earlier; without `fill` none that has no wanted word."""
+    """The `most` lines that fit best, best first, each text once, the earlier of equals; without `fill` none that has no wanted word."""
     candidates = list(_candidates(lines))
     bags = [words(quote.text) for quote in candidates]
     if not fill and (fitting := [at for at, bag in enumerate(bags) if not wanted.keys().isdisjoint(bag)]):

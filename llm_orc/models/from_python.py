@@ -4,8 +4,9 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import cast
 
-from llm_orc.domain.message import Ask, FailedError, Failure, Kind, Reply, Request, Tell, Usage
+from llm_orc.domain.message import Ask, FailedError, Failure, Kind, Reply, Request, Tell
 from llm_orc.domain.profile import Endpoint, Profile
+from llm_orc.models.base import estimated, messages_of
 
 Prompted = Callable[[str], Awaitable[str | Reply]]
 """The short form: all that is said to the model, joined by blank lines, in; what it says, out."""
@@ -51,12 +52,12 @@ def _takes_two(ask: Ask | Prompted) -> bool:
 
 def _asked(prompted: Prompted) -> Ask:
     async def ask(request: Request, tell: Tell) -> Reply:  # noqa: ARG001 - the contract
-        prompt = "\n\n".join(message.text for message in request.messages)
+        prompt = "\n\n".join(message.text for message in messages_of(request))
         said = await prompted(prompt)
         if isinstance(said, Reply):
             return said
         if not isinstance(said, str):
             raise FailedError(Failure(Kind.MALFORMED, f"the callable returned {type(said).__name__}, not text", "return a str or a Reply"))
-        return Reply(said, usage=Usage(len(prompt) // 4, len(said) // 4, estimated=True))
+        return Reply(said, usage=estimated(messages_of(request), said))
 
     return ask

@@ -1,0 +1,62 @@
+"""Where a server is: scheme, name and port, and whether that is this machine."""
+
+from dataclasses import dataclass
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from llm_orc.domain.problem import Problem, ProblemError
+
+_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A base URL, taken apart."""
+
+    url: str
+    """Without a slash at its end."""
+    scheme: str
+    host: str
+    port: int
+
+    @property
+    def origin(self) -> str:
+        """What trust belongs to: `scheme://host:port`, the port always written."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+    @property
+    def label(self) -> str:
+        """For people: the name, and the port where it is not the usual one."""
+        return self.host if self.port == _PORTS[self.scheme] else f"{self.host}:{self.port}"
+
+    @property
+    def local(self) -> bool:
+        """Whether it is on the loopback interface."""
+        if self.host == "localhost" or self.host.endswith(".localhost"):
+            return True
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+def address(base_url: str) -> Address:
+    """Take a base URL apart; raises ProblemError for one that cannot be used."""
+    try:
+        parts = urlsplit(base_url.strip())
+        host, port = (parts.hostname or "").rstrip("."), parts.port
+    except ValueError:
+        raise ProblemError(Problem(f"'{_bare(base_url)}' is no URL", hint="write it as http://HOST:PORT/v1")) from None
+    if parts.scheme not in _PORTS or not host:
+        raise ProblemError(Problem(f"base_url '{_bare(base_url)}' is not http:// or https://", hint="write it as http://HOST:PORT/v1"))
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        hint = "a key comes from the environment, never from a URL"
+        raise ProblemError(Problem(f"base_url of '{host}' holds more than scheme, host, port and path", hint=hint))
+    port = port or _PORTS[parts.scheme]
+    name = f"[{host}]" if ":" in host else host
+    return Address(f"{parts.scheme}://{name}:{port}{parts.path.rstrip('/')}", parts.scheme, host, port)
+
+
+def _bare(url: str) -> str:
+    return url.partition("?")[0].rpartition("@")[2][:100]

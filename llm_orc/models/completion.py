@@ -1,0 +1,152 @@
+"""A reply as it comes over the wire, whole or in events, and the checks before it may be called a reply."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from llm_orc.domain.event import Delta
+from llm_orc.domain.message import FailedError, Failure, FinishReason, Kind, Reply, Request, Tell, Usage
+from llm_orc.models.base import estimated, messages_of
+from llm_orc.models.refusals import event_refusal, shortened
+from llm_orc.models.target import Target
+
+_FINISH: dict[str | None, FinishReason] = {"stop": "stop", None: "stop", "length": "length"}
+
+
+@dataclass(slots=True)
+class Completion:
+    """What has come of one reply; raises FailedError as soon as it can be none."""
+
+    target: Target
+    request: Request
+    tell: Tell
+    usage: Usage | None = None
+    _pieces: list[str] = field(default_factory=list)
+    _thought: bool = False
+    _refused: str = ""
+    _finish_reason: str | None = None
+    _model: str | None = None
+    _done: bool = False
+
+    @property
+    def text(self) -> str:
+        """All so far."""
+        return "".join(self._pieces)
+
+    def add_whole(self, body: bytes) -> None:
+        """A reply in one piece."""
+        said = self._parsed(body)
+        if not (said.get("choices") or said.get("error")):
+            raise self._malformed("a reply without choices")
+        self._take(said, "message")
+
+    def add_line(self, line: bytes) -> None:
+        """A line of a stream; comments, empty lines and other fields are passed over."""
+        name, _, data = line.strip().partition(b":")
+        if name != b"data" or self._done:
+            return
+        if data.strip() == b"[DONE]":
+            self._done = True
+        else:
+            self._take(self._parsed(data), "delta")
+
+    def end_stream(self) -> None:
+        """Nothing more comes; raises FailedError if that cannot have been all."""
+        if not self._done and self._finish_reason is None:
+            what = f"the stream of {self.target.address.label} ended before its last event"
+            raise FailedError(Failure(Kind.NETWORK, what, "try again; what had come is kept as partial"))
+
+    def reply(self) -> Reply:
+        """The reply, if there is one."""
+        label, text = self.target.address.label, self.text
+        if self._refused or self._finish_reason == "content_filter":
+            words = shortened(self._refused, self.target.key)
+            what = f"{label} filtered the reply" + (f": {words}" if words else "")
+            raise FailedError(Failure(Kind.CONTENT_FILTER, what, "reword the prompt or choose another model"))
+        if not text.strip():
+            raise FailedError(self._empty())
+        return Reply(
+            text,
+            usage=self.usage or estimated(messages_of(self.request), text),
+            cost=0.0 if self.target.address.local else None,
+            finish=_FINISH.get(self._finish_reason, "other"),
+            model=self._model or self.request.profile.model,
+        )
+
+    def _empty(self) -> Failure:
+        what = f"{self.target.address.label} sent an empty reply"
+        if self._finish_reason == "length":
+            return Failure(Kind.EMPTY, f"{what}: max_tokens went by before its first word", "raise max_tokens; thinking counts too")
+        return Failure(Kind.EMPTY, f"{what} after thinking" if self._thought else what, "try again, or choose another model")
+
+    def _parsed(self, data: bytes) -> dict[str, Any]:
+        try:
+            said = json.loads(data)
+        except ValueError:
+            what = {b"<": "a web page", b"{": "broken JSON", b"": "nothing"}.get(data.lstrip()[:1], "no JSON")
+            raise self._malformed(what) from None
+        if not isinstance(said, dict):
+            raise self._malformed("JSON that is no reply")
+        return said
+
+    def _take(self, said: dict[str, Any], part: str) -> None:
+        if said.get("error"):
+            raise FailedError(event_refusal(self.target, self.request.profile.model, said))
+        self.usage = usage_of(said.get("usage")) or self.usage
+        if isinstance(model := said.get("model"), str) and model:
+            self._model = model
+        match said.get("choices"):
+            case [dict() as choice, *_]:
+                self._take_choice(choice, part)
+            case None | []:
+                pass  # the event with the usage has none
+            case _:
+                raise self._malformed("a reply in no known form")
+
+    def _take_choice(self, choice: dict[str, Any], part: str) -> None:
+        spoken = choice.get(part) or {}
+        if not isinstance(spoken, dict):
+            raise self._malformed("a reply in no known form")
+        if isinstance(reason := choice.get("finish_reason"), str):
+            self._finish_reason = reason
+        if isinstance(refused := spoken.get("refusal"), str):
+            self._refused += refused
+        if thinking := _text(spoken.get("reasoning_content") or spoken.get("reasoning")):
+            self._thought = True
+            self._say(thinking, thinking=True)
+        if text := _text(spoken.get("content")):
+            self._pieces.append(text)
+            self._say(text)
+
+    def _say(self, text: str, *, thinking: bool = False) -> None:
+        if self.request.stream:
+            self.tell(Delta(node=self.request.node, text=text, thinking=thinking))
+
+    def _malformed(self, what: str) -> FailedError:
+        address = self.target.address
+        return FailedError(Failure(Kind.MALFORMED, f"{address.label} sent {what}", f"is base_url right? {address.url}"))
+
+
+def usage_of(said: Any) -> Usage | None:
+    """Tokens as the server counted them; None where it did not."""
+    if not isinstance(said, dict):
+        return None
+    usage = Usage(
+        _count(said, "prompt_tokens"),
+        _count(said, "completion_tokens"),
+        _count(said.get("prompt_tokens_details"), "cached_tokens"),
+        _count(said.get("completion_tokens_details"), "reasoning_tokens"),
+    )
+    return usage if usage.total else None
+
+
+def _count(said: Any, key: str) -> int:
+    count = said.get(key) if isinstance(said, dict) else None
+    return count if isinstance(count, int) and count > 0 else 0
+
+
+def _text(content: Any) -> str:
+    """Text, or the texts of a list of parts."""
+    if isinstance(content, list):
+        return "".join(part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str))
+    return content if isinstance(content, str) else ""
