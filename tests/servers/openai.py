@@ -8,6 +8,7 @@ import json
 import signal
 import ssl
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -93,6 +94,7 @@ class OpenAIServer(ThreadServer):
         self._native = native
         self._keys = keys
         self._asked = 0
+        self._first = self._last = 0.0
         self._running = 0
 
     @property
@@ -101,7 +103,7 @@ class OpenAIServer(ThreadServer):
         return [request for request in self.requests if request.path.endswith("/chat/completions")]
 
     async def answer(self, request: Received, connection: Connection) -> None:
-        """Route by path; a proxied request carries a whole URL and is answered alike."""
+        """Route by path, whatever the host; `/stats` tells what happened since it was last asked."""
         token = request.headers.get("authorization", "").removeprefix("Bearer ")
         if self._keys is not None and token not in self._keys:
             connection.send(401, _error(401, "Incorrect API key provided"))
@@ -114,12 +116,15 @@ class OpenAIServer(ThreadServer):
             case "GET", "/api/v0/models" if self._native is not None:
                 connection.send(200, {"object": "list", "data": [_listed(model) for model in self._native]})
             case "GET", "/stats":
-                connection.send(200, {"peak": self.peak, "bill": asdict(self.bill), "dropped": self.dropped})
+                span = self._last - self._first
+                connection.send(200, {"peak": self.peak, "seconds": span, "bill": asdict(self.bill), "dropped": self.dropped})
+                self.peak, self._first, self._last = self._running, 0.0, 0.0
             case _:
                 connection.send(404, _error(404, f"Unknown request: {request.method} {request.path}"))
 
     async def _chat(self, request: Received, connection: Connection) -> None:
         self._asked += 1
+        self._first = self._first or time.monotonic()
         self._running += 1
         self.peak = max(self.peak, self._running)
         try:
@@ -129,6 +134,7 @@ class OpenAIServer(ThreadServer):
             raise
         finally:
             self._running -= 1
+            self._last = time.monotonic()
 
     async def _reply(self, request: Received, asked: dict[str, Any], connection: Connection) -> None:
         said = self._chosen(request, asked)

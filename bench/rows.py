@@ -1,0 +1,184 @@
+"""The rows: what is run, what it is held against, and the number that comes of it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from bench.graphs import Graph, as_yaml, chain, critical_path, skewed, tangled, wide
+from bench.profiled import profiled
+from bench.results import Result
+from bench.samples import BrokenRunError, Command, Sample, as_json, median
+from bench.workshop import Workshop
+
+Row = Callable[[Workshop], list[Result]]
+
+ONE_EMBEDDED = """\
+name: one
+agents:
+  - name: only
+    model_profile: embedded
+    prompt: "{{ input }}"
+"""
+
+FAN_OUT = """\
+name: {name}
+agents:
+  - name: each
+    model_profile: bench
+    fan_out: {{items: "{{{{ range({count}) | list }}}}", max_parallel: 200}}
+    prompt: "{{{{ item }}}}"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The commands of a row, and the samples that came of them."""
+
+    command: Command
+    ours: list[Sample]
+    floor: Command | None = None
+    beside: list[Sample] = field(default_factory=list)
+
+
+def held(result: Result, at: Workshop, taken: Taken) -> Result:
+    """A result with its samples and the commands they came from; a miss comes with its profile."""
+    shown = str(taken.floor) if taken.floor else ""
+    profile = profiled(taken.command, at.home) if result.verdict == "MISSED" else []
+    ours, floor = as_json(taken.ours), as_json(taken.beside)
+    return replace(result, command=str(taken.command), floor_command=shown, ours=ours, floor=floor, profile=profile)
+
+
+def all_well(samples: list[Sample]) -> None:
+    """A run in which an agent failed has no number."""
+    for sample in samples:
+        if sample.facts["succeeded"] != sample.facts["agents"]:
+            raise BrokenRunError(f"{sample.facts['succeeded']:g} of {sample.facts['agents']:g} agents succeeded")
+
+
+def start(name: str, budget: float, floor_program: str, *arguments: str) -> Row:
+    """How long a command takes that does next to nothing."""
+
+    def row(at: Workshop) -> list[Result]:
+        command, floor = at.program(*arguments), at.floor(floor_program)
+        ours, beside = at.in_turn(command, floor, times=11)
+        result = Result(name, f"llm-orc {' '.join(arguments)}", budget, "x", median(ours) / median(beside))
+        return [held(result, at, Taken(command, ours, floor, beside))]
+
+    return row
+
+
+def embedded(at: Workshop) -> list[Result]:
+    """The smallest run there is."""
+    command, floor = at.ensemble("one", ONE_EMBEDDED), at.floor("start_to_run.py")
+    ours, beside = at.in_turn(command, floor, times=11)
+    all_well(ours)
+    note = "without the store, which is not there yet"
+    result = Result("embedded", "invoke of one embedded agent", 1.5, "x", median(ours) / median(beside), note=note)
+    return [held(result, at, Taken(command, ours, floor, beside))]
+
+
+def run_over_path(name: str, what: str, graph: Graph) -> Row:
+    """Seconds of a run as it tells them, never less than the server saw, over the critical path."""
+
+    def row(at: Workshop) -> list[Result]:
+        command, floor = at.graph(name, graph)
+        ours = at.wide(command, times=3)
+        all_well(ours)
+        beside = [at.run(floor)]
+        path = critical_path(graph)
+        note = f"critical path {path:.2f} s; the floor took {median(beside, 'seconds') / path:.3f} x"
+        result = Result(name, f"seconds of a run / critical path: {what}", 1.05, "x", spent(ours) / path, tolerance=0.05, note=note)
+        return [held(result, at, Taken(command, ours, floor, beside))]
+
+    return row
+
+
+def spent(samples: list[Sample]) -> float:
+    """The median of the runs' seconds; a run cannot have been shorter than what the server saw of it."""
+    return max(median(samples, "seconds"), median(samples, "served"))
+
+
+def thousand(at: Workshop) -> list[Result]:
+    """A thousand agents at once, and one alone, so that what a start costs is not counted as the agents'."""
+    command, floor = at.graph("thousand", wide(1000, 1.0))
+    alone, _ = at.graph("alone", wide(1, 1.0))
+    ours, beside, single = at.in_turn(command, floor, alone, times=3)
+    all_well([*ours, *beside, *single])
+    wall = Result(
+        "thousand", "1,000 agents at once over HTTP, seconds of the run", 1.25, "x", median(ours, "seconds") / median(beside, "seconds")
+    )
+    cpu = (median(ours, "cpu") - median(single, "cpu")) / 999 * 1000
+    floor_cpu = median(beside, "cpu")
+    note = f"CPU of 1,000 agents less that of one; the floor's whole process took {floor_cpu:.2f} ms per call"
+    per_agent = Result("thousand-cpu", "CPU per agent of 1,000 at once", 2.0, "ms", cpu, note=note)
+    return [held(each, at, Taken(command, ours, floor, beside)) for each in (wall, per_agent)]
+
+
+def memory(at: Workshop) -> list[Result]:
+    """What a thousand agents more add to the peak, all of them in flight at once."""
+    fewer, fewer_floor = at.graph("memory1000", wide(1000, 2.0))
+    more, more_floor = at.graph("memory2000", wide(2000, 2.0))
+    small, large = at.in_turn(fewer, more, times=2)
+    all_well([*small, *large])
+    small_floor, large_floor = ([at.run(floor)] for floor in (fewer_floor, more_floor))
+    bare = (median(large_floor, "peak_mb") - median(small_floor, "peak_mb")) / 1000
+    note = f"peak of 2,000 agents in flight less that of 1,000 (their text is 0.0001 MB each); a bare call in flight takes {bare:.4f} MB"
+    value = (median(large, "peak_mb") - median(small, "peak_mb")) / 1000
+    result = Result("memory", "memory per agent", 0.05, "MB", value, tolerance=0.3, note=note)
+    return [held(result, at, Taken(more, [*small, *large], more_floor, [*small_floor, *large_floor]))]
+
+
+def speed_up(at: Workshop) -> list[Result]:
+    """How much faster N independent agents are at once than one after the other, for each N, over N."""
+    runs = {count: at.graph("wide" if count == 100 else f"wide{count}", wide(count, 2.0))[0] for count in (1, 10, 100)}
+    samples = {count: at.wide(command, times=3) for count, command in runs.items()}
+    for taken in samples.values():
+        all_well(taken)
+    gains = {count: count * spent(samples[1]) / spent(taken) for count, taken in samples.items()}
+    note = ", ".join(f"{gain:.1f} x for {count}" for count, gain in gains.items())
+    value = min(gain / count for count, gain in gains.items())
+    result = Result(
+        "speed-up", "speed-up over one after the other / N, worst of N = 1, 10, 100", 0.95, "N", value, at_most=False, tolerance=0.05
+    )
+    ours = [sample for taken in samples.values() for sample in taken]
+    return [held(replace(result, note=note), at, Taken(runs[100], ours))]
+
+
+def fan_out(at: Workshop) -> list[Result]:
+    """Ten thousand items against one thousand, 200 in flight in both: time per item, and memory that each more item keeps."""
+    few, many = (at.ensemble(f"items{count}", FAN_OUT.format(name=f"items{count}", count=count)) for count in (1_000, 10_000))
+    small, large = [at.run(few) for _ in range(at.times(3))], [at.run(many)]
+    all_well([*small, *large])
+    each, each_of_many = median(small, "seconds") / 1_000, median(large, "seconds") / 10_000
+    note = f"{each_of_many * 1000:.2f} ms per item against {each * 1000:.2f} ms; 200 in flight"
+    time = Result("fan-out", "10,000 items: time per item / that of 1,000", 1.1, "x", each_of_many / each, note=note)
+    kept = (median(large, "peak_mb") - median(small, "peak_mb")) / 9_000
+    size = Result("fan-out-memory", "10,000 items: memory per item kept", 0.05, "MB", kept, tolerance=0.3)
+    return [held(result, at, Taken(many, [*small, *large])) for result in (time, size)]
+
+
+def loading(at: Workshop) -> list[Result]:
+    """What 2,000 agents add to `validate`, against the parser alone."""
+    place = {count: at.ensemble(f"load{count}", as_yaml(f"load{count}", chain(count, 0.1))).arguments[3] for count in (1, 2_000)}
+    command, single = (at.program("validate", place[count]) for count in (2_000, 1))
+    floor = at.floor("compose.py", place[2_000], read=True)
+    ours, alone, beside = at.in_turn(command, single, floor, times=5)
+    note = f"validate of 2,000 agents less validate of one; yaml.compose alone takes {median(beside, 'seconds'):.2f} s"
+    result = Result("loading", "loading a YAML of 2,000 agents", 0.5, "s", median(ours) - median(alone), note=note)
+    return [held(result, at, Taken(command, ours, floor, beside))]
+
+
+ROWS: Mapping[str, Row] = {
+    "version": start("version", 1.3, "start.py", "--version"),
+    "help": start("help", 1.3, "start.py", "--help"),
+    "invoke-help": start("invoke-help", 1.3, "start_checked.py", "invoke", "--help"),
+    "embedded": embedded,
+    "wide": run_over_path("wide", "100 at once", wide(100, 2.0)),
+    "chain": run_over_path("chain", "100 in a chain", chain(100, 0.05)),
+    "skewed": run_over_path("skewed", "10 lanes, each slow at another step", skewed(10, 0.1, 2.0)),
+    "random": run_over_path("random", "50 at random", tangled(50, seed=7)),
+    "speed-up": speed_up,
+    "thousand": thousand,
+    "memory": memory,
+    "fan-out": fan_out,
+    "loading": loading,
+}
