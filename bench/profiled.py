@@ -26,6 +26,17 @@ def profiled(command: Command, home: Path) -> list[str]:
     return ["cumulative      own       calls  function", *map(line, by_cumulative), "-- by own seconds --", *map(line, by_own)]
 
 
+def traced(command: Command, home: Path) -> list[str]:
+    """The lines that held most memory when most was held."""
+    with tempfile.TemporaryDirectory() as folder:
+        lines = Path(folder, "lines")
+        try:
+            measured(replace(command, arguments=("-m", "bench.traced", str(lines), *command.arguments[1:])), home)
+        except BrokenRunError as why:
+            return [f"no profile: {why}"]
+        return [without_folders(each) for each in lines.read_text().splitlines()]
+
+
 def line(row: tuple[float, float, int, str]) -> str:
     """One row of a profile."""
     cumulative, own, calls, place = row
@@ -34,7 +45,11 @@ def line(row: tuple[float, float, int, str]) -> str:
 
 def shown(file: str, number: int, function: str) -> str:
     """A function's place without the machine's folders."""
-    short = re.sub(r"^.*/(site-packages|python3\.\d+)/", "", file)
-    if short.startswith("/"):
-        short = "/".join(Path(short).parts[-3:])
+    short = without_folders(file)
     return f"{short}:{number} {function}" if number else re.sub(r" at 0x\w+", "", function)
+
+
+def without_folders(text: str) -> str:
+    """Paths from the package on, or their last three parts."""
+    short = re.sub(r"/\S*/(?:site-packages|python3\.\d+)/", "", text)
+    return re.sub(r"/\S*?((?:[^/\s]+/){0,2}[^/\s]+)(?=\s|$)", r"\1", short)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from bench.graphs import Graph, as_yaml, chain, critical_path, skewed, tangled, wide
-from bench.profiled import profiled
+from bench.profiled import profiled, traced
 from bench.results import Result
 from bench.samples import BrokenRunError, Command, Sample, as_json, median
 from bench.workshop import Workshop
@@ -42,7 +42,8 @@ class Taken:
 def held(result: Result, at: Workshop, taken: Taken) -> Result:
     """A result with its samples and the commands they came from; a miss comes with its profile."""
     shown = str(taken.floor) if taken.floor else ""
-    profile = profiled(taken.command, at.home) if result.verdict == "MISSED" else []
+    explain = traced if result.unit == "MB" else profiled
+    profile = explain(taken.command, at.home) if result.verdict == "MISSED" else []
     ours, floor = as_json(taken.ours), as_json(taken.beside)
     return replace(result, command=str(taken.command), floor_command=shown, ours=ours, floor=floor, profile=profile)
 

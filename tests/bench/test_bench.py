@@ -10,7 +10,7 @@ import pytest
 
 from bench.graphs import Call, as_yaml, chain, critical_path, skewed, tangled, wide
 from bench.markdown import written
-from bench.profiled import profiled, shown
+from bench.profiled import profiled, shown, traced
 from bench.results import Result, merged, regressions
 from bench.samples import BrokenRunError, Command, in_turn, measured, median, run_facts
 
@@ -117,7 +117,11 @@ def test_a_command_that_fails_has_no_number(tmp_path: Path) -> None:
 
 def test_a_profile_names_functions_without_the_folders_of_this_machine(tmp_path: Path) -> None:
     (tmp_path / "spun.py").write_text("def spin():\n    return sum(range(10000))\n\nspin()\n")
+    (tmp_path / "hoard.py").write_text("hoard = [bytes(1000) for _ in range(100_000)]\n")
     lines = profiled(Command(("-m", "spun"), tmp_path), tmp_path)
     assert any("spun.py:1 spin" in line for line in lines)
     assert not any(str(tmp_path) in line for line in lines)
+    held = traced(Command(("-m", "hoard"), tmp_path), tmp_path)
+    assert "hoard.py:1" in held[1]
+    assert not any(str(tmp_path) in line for line in held)
     assert shown("~", 0, "<built-in method __new__ of type object at 0x7f00>") == "<built-in method __new__ of type object>"
