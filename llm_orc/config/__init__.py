@@ -1,0 +1,1 @@
+"""From files to values: YAML, layers, settings, trust."""

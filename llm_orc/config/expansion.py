@@ -1,0 +1,50 @@
+"""`${VAR}` in profiles and config.yaml."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from llm_orc.config.folders import UNTRUSTED
+from llm_orc.config.reading import Document
+from llm_orc.domain.problem import KeyPath, Problem
+
+_REFERENCE = re.compile(r"\$(?:\$|\{([^}]*)\}?)")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def expand(document: Document, path: KeyPath, env: Mapping[str, str], *, trusted: bool) -> None:
+    """Fill in every `${VAR}` at or below `path`, `$$` being `$`; note what is unset, and what a project may not ask for yet."""
+    owner, value = None, document.data
+    for step in path:
+        owner, value = value, value[step]
+    filled = _filled(document, path, value, env, trusted=trusted)
+    if owner is None:
+        document.data = filled
+    else:
+        owner[path[-1]] = filled
+
+
+def _filled(document: Document, path: KeyPath, value: Any, env: Mapping[str, str], *, trusted: bool) -> Any:
+    if isinstance(value, dict):
+        return {key: _filled(document, (*path, key), inner, env, trusted=trusted) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_filled(document, (*path, index), inner, env, trusted=trusted) for index, inner in enumerate(value)]
+    if not isinstance(value, str) or "$" not in value:
+        return value
+
+    def replacement(found: re.Match[str]) -> str:
+        if found[0] == "$$":
+            return "$"
+        name = found[1]
+        if not found[0].endswith("}") or not _VARIABLE.fullmatch(name):
+            document.fault(path, f"'{found[0]}' names no environment variable", "write ${NAME}, or $$ for a single $")
+        elif not trusted:
+            what = f"'{found[0]}' asks for an environment variable"
+            document.problems.append(Problem(what, document.source.at(*path), UNTRUSTED, untrusted=True))
+        elif name not in env:
+            document.fault(path, f"the environment variable {name} is not set", f"export {name}=...")
+        else:
+            return env[name]
+        return found[0]
+
+    return _REFERENCE.sub(replacement, value)

@@ -1,0 +1,179 @@
+"""The folders that layers are made of, and the files that ensembles in them may name."""
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from llm_orc.config.reading import Document, parse, read_text
+from llm_orc.config.trust import Surroundings, is_trusted, refuse_foreign
+from llm_orc.domain.problem import Place, Problem, ProblemError
+from llm_orc.domain.profile import NAME_PATTERN
+
+BUILT_IN, USER, PROJECT, CALLED = "built-in", "user", "project", "called"
+SUFFIXES = (".yaml", ".yml")
+UNTRUSTED = "if you know what is in this project: llm-orc trust"
+_NAME = re.compile(rf"(?:examples/)?{NAME_PATTERN[1:-1]}")
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """One layer's folder."""
+
+    layer: str
+    path: Path
+    root: Path
+    """What an untrusted project may read lies below it."""
+    trusted: bool
+    where: Surroundings
+
+    def document(self, file: Path) -> Document:
+        """What a YAML file says; raises ProblemError."""
+        shown = self.where.shown(file)
+        if problem := self.out_of_bounds(file, shown):
+            raise ProblemError(problem)
+        return parse(read_text(file, shown), shown)
+
+    def file(self, kind: str, name: str) -> Path | None:
+        """The file of that name in `ensembles` or `profiles`."""
+        if not _NAME.fullmatch(name):
+            return None
+        candidates = (home / f"{name}{suffix}" for home in self._homes(kind) for suffix in SUFFIXES)
+        return next(filter(_is_file, candidates), None)
+
+    def files(self, kind: str, name: str | None = None) -> Iterator[tuple[str, Path]]:
+        """Each name and its file in `ensembles` or `profiles`, or only that of `name`."""
+        if name is None:
+            yield from self._all_files(kind)
+        elif path := self.file(kind, name):
+            yield name, path
+
+    def _all_files(self, kind: str) -> Iterator[tuple[str, Path]]:
+        seen: set[str] = set()
+        for home in self._homes(kind):
+            for prefix, folder in (("", home), ("examples/", home / "examples")):
+                for path in _yaml_files(folder):
+                    name = prefix + path.stem
+                    if _NAME.fullmatch(name) and name not in seen:
+                        seen.add(name)
+                        yield name, path
+
+    def out_of_bounds(self, file: Path, named: str) -> Problem | None:
+        """The problem of reading a file that lies outside of an untrusted project, links resolved."""
+        if self.trusted or file.resolve().is_relative_to(self.root):
+            return None
+        return Problem(f"'{named}' lies outside of the project", hint=UNTRUSTED, untrusted=True)
+
+    def _homes(self, kind: str) -> Iterable[Path]:
+        own = self.path / kind
+        return (own, self.path) if self.layer == CALLED and kind == "ensembles" else (own,)
+
+
+@dataclass(frozen=True, slots=True)
+class FolderFiles:
+    """The files that an ensemble in a folder may name."""
+
+    folder: Folder
+
+    @property
+    def trusted(self) -> bool:
+        """Whether its scripts and commands may run."""
+        return self.folder.trusted
+
+    def text(self, name: str) -> str:
+        """The text of a prompt or template; raises ProblemError without a place."""
+        path = self._find(name, "templates")
+        try:
+            return read_text(path, name)
+        except ProblemError as error:
+            raise ProblemError(*(Problem(_within(problem, name), hint=problem.hint) for problem in error.problems)) from None
+
+    def program(self, name: str) -> str:
+        """The absolute path of a script; raises ProblemError without a place."""
+        path = self._find(name, "scripts")
+        if path.is_dir():
+            raise ProblemError(Problem(f"'{name}' is a folder, not a script"))
+        if not os.access(path, os.R_OK):
+            raise ProblemError(Problem(f"'{name}' cannot be read", hint=f"chmod u+r {self.folder.where.shown(path)}"))
+        if path.suffix != ".py" and not os.access(path, os.X_OK):
+            raise ProblemError(Problem(f"'{name}' is not executable", hint=f"chmod +x {self.folder.where.shown(path)}"))
+        return str(path.absolute())
+
+    def _find(self, name: str, kind: str) -> Path:
+        homes = dict.fromkeys((self.folder.path, self.folder.path / kind, self.folder.root))
+        try:
+            found = next((home / name for home in homes if (home / name).exists()), None)
+        except (OSError, ValueError):  # too long, or with a NUL in it
+            found = None
+        if found is None:
+            places = ", ".join(f"{self.folder.where.shown(home)}/" for home in homes)
+            raise ProblemError(Problem(f"no file '{name}'", hint=f"looked in {places}"))
+        if problem := self.folder.out_of_bounds(found, name):
+            raise ProblemError(problem)
+        return found
+
+
+def layers_of(where: Surroundings) -> tuple[Folder, ...]:
+    """The folders there are, lowest layer first; raises ProblemError for a project folder that others may write."""
+    built_in = _shipped()
+    folders = [Folder(BUILT_IN, built_in, built_in, trusted=True, where=where)]
+    user = where.settings
+    folders.append(Folder(USER, user, user, trusted=True, where=where))
+    project = _project(where)
+    if project and project.resolve() != user.resolve():
+        refuse_foreign(project, where)
+        root = project.parent.resolve()
+        folders.append(Folder(PROJECT, project, root, is_trusted(root, where), where))
+    return tuple(folders)
+
+
+def folder_of(file: Path, known: Iterable[Folder], where: Surroundings) -> Folder:
+    """The layer of a file that was called by its path: the one it lies in, else its own folder."""
+    home = file.parent.parent if file.parent.name == "ensembles" else file.parent
+    for folder in known:
+        if home.resolve() == folder.path.resolve():
+            return folder
+    real = file.resolve().parent
+    for folder in known:
+        if folder.layer != BUILT_IN and real.is_relative_to(folder.root):
+            return Folder(CALLED, home, folder.root, folder.trusted, where)
+    root = next((above for above in (real, *real.parents) if (above / ".git").exists() or (above / ".llm-orc").is_dir()), real)
+    return Folder(CALLED, home, root, is_trusted(root, where), where)
+
+
+def _project(where: Surroundings) -> Path | None:
+    """The nearest `.llm-orc` upward, no further than the root of the repository or home."""
+    for above in (where.cwd, *where.cwd.parents):
+        if (above / ".llm-orc").is_dir():
+            return above / ".llm-orc"
+        if above == where.home or (above / ".git").exists():
+            return None
+    return None
+
+
+def _shipped() -> Path:
+    """What comes with the program: below the package in a wheel, beside it in a checkout."""
+    package = Path(__file__).parents[1]
+    return package / "shipped" if (package / "shipped").is_dir() else package.parent
+
+
+def _yaml_files(folder: Path) -> list[Path]:
+    try:
+        found = [path for path in folder.iterdir() if path.suffix in SUFFIXES and _is_file(path)]
+    except OSError:
+        return []
+    return sorted(found, key=lambda path: (path.stem, path.suffix))
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # in a folder that may not be looked into, or with too long a name
+        return False
+
+
+def _within(problem: Problem, name: str) -> str:
+    place: Place | None = problem.place
+    line = f" in line {place.line}" if place and place.line else ""
+    return f"'{name}' {problem.what}{line}"

@@ -1,0 +1,148 @@
+"""Ensembles, profiles and settings of all layers together: built-in < user < project < environment < flags."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from llm_orc.config.expansion import expand
+from llm_orc.config.folders import PROJECT, SUFFIXES, USER, Folder, FolderFiles, folder_of, layers_of
+from llm_orc.config.reading import Document
+from llm_orc.config.settings import ENVIRONMENT, Layered, Settings, merged, read_config, read_environment
+from llm_orc.config.shelf import Entry, Shelf
+from llm_orc.config.trust import Surroundings
+from llm_orc.config.written import ensemble_of, file_name, profile_of
+from llm_orc.domain.ensemble import Ensemble
+from llm_orc.domain.problem import Problem, ProblemError, in_order, nearest
+from llm_orc.domain.profile import Profile
+
+_PORTS = {"http": 80, "https": 443}
+
+
+def read_layers(where: Surroundings) -> "Layers":
+    """Settings, and where everything else is; raises ProblemError. No ensemble and no profile is read yet."""
+    folders = layers_of(where)
+    configs = [config for folder in folders if (config := read_config(folder, where.env))]
+    variables, warnings = read_environment(where.env)
+    told = [problem for config in configs for problem in config.document.problems]
+    return Layers(where, merged([*configs, *variables]), folders, (*configs, *variables), [*told, *warnings])
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """Everything that the files and the environment say; read as far as it is asked for."""
+
+    where: Surroundings
+    settings: Settings
+    folders: tuple[Folder, ...]
+    """Lowest layer first."""
+    configs: tuple[Layered, ...] = ()
+    """The config.yaml of each layer that has one, then the environment's variables."""
+    told: list[Problem] = field(default_factory=list)
+    """Warnings so far."""
+    ensembles: Shelf[Ensemble] = field(init=False)
+    profiles: Shelf[Profile] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ensembles", Shelf("ensemble", self._ensemble_entries, self.told.append))
+        object.__setattr__(self, "profiles", Shelf("profile", self._profile_entries, self.told.append))
+
+    @property
+    def project(self) -> Path | None:
+        """The folder that holds `.llm-orc/`, if there is one."""
+        return next((folder.path.parent for folder in self.folders if folder.layer == PROJECT), None)
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the user trusts every folder here."""
+        return all(folder.trusted for folder in self.folders)
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        """What should be said on stderr about all that was read so far."""
+        return in_order(self.told)
+
+    @property
+    def trusted_hosts(self) -> frozenset[str]:
+        """The servers, as scheme://host:port, that the user lets see a provider's key."""
+        named = list(self.settings.trusted_hosts)
+        for entry in self._profile_entries(None):
+            if entry.layer in (USER, ENVIRONMENT):
+                try:
+                    named.append(entry.read().base_url or "")
+                except ProblemError:
+                    continue  # told when it is used
+        return frozenset(host for host in map(normalised_host, named) if host)
+
+    def ensemble(self, name_or_path: str) -> Ensemble:
+        """The ensemble of that name, or in that file; raises ProblemError."""
+        if self.is_path(name_or_path):
+            path = self.where.cwd / name_or_path
+            return self._read_ensemble(folder_of(path, self.folders, self.where), path)
+        try:
+            return self.ensembles[name_or_path]
+        except KeyError:
+            close = nearest(name_or_path, self.ensembles)
+            hint = f"{close} see: llm-orc list ensembles".strip()
+            raise ProblemError(Problem(f"no ensemble '{name_or_path}'", hint=hint)) from None
+
+    def around(self, name_or_path: str) -> "Layers":
+        """These layers; for an ensemble that is called by its path, with its own folder on top."""
+        if not self.is_path(name_or_path):
+            return self
+        folder = folder_of(self.where.cwd / name_or_path, self.folders, self.where)
+        return self if folder in self.folders else replace(self, folders=(*self.folders, folder))
+
+    def is_path(self, name_or_path: str) -> bool:
+        """Whether an ensemble is called by its path and not by its name."""
+        if name_or_path.endswith(SUFFIXES):
+            return True
+        return "/" in name_or_path and not any(folder.file("ensembles", name_or_path) for folder in self.folders)
+
+    def _ensemble_entries(self, name: str | None) -> Iterator[Entry[Ensemble]]:
+        for folder in reversed(self.folders):
+            for found, path in folder.files("ensembles", name):
+                yield Entry(found, folder.layer, path, partial(self._read_ensemble, folder, path))
+
+    def _profile_entries(self, name: str | None) -> Iterator[Entry[Profile]]:
+        yield from self._configured(ENVIRONMENT, None, name)
+        for folder in reversed(self.folders):
+            for found, path in folder.files("profiles", name):
+                yield Entry(found, folder.layer, path, partial(self._read_profile, folder, path, found))
+            yield from self._configured(folder.layer, folder, name)
+
+    def _configured(self, layer: str, folder: Folder | None, name: str | None) -> Iterator[Entry[Profile]]:
+        """The profiles under `model_profiles` in one layer."""
+        for config in self.configs:
+            profiles = config.data.get("model_profiles", {}) if config.layer == layer else {}
+            for found in profiles if name is None else profiles.keys() & {name}:
+                read = partial(self._finished_profile, folder, config.document, found, ("model_profiles", found))
+                yield Entry(found, layer, Path(config.document.source.file), read)
+
+    def _read_ensemble(self, folder: Folder, path: Path) -> Ensemble:
+        document = folder.document(path)
+        ensemble = ensemble_of(document, FolderFiles(folder), file_name(path))
+        self.told.extend(document.problems)
+        return ensemble
+
+    def _read_profile(self, folder: Folder, path: Path, name: str) -> Profile:
+        return self._finished_profile(folder, folder.document(path), name)
+
+    def _finished_profile(self, folder: Folder | None, document: Document, name: str, path: tuple[str, ...] = ()) -> Profile:
+        part = document.copy()
+        if folder:
+            expand(part, path, self.where.env, trusted=folder.trusted)
+        profile = profile_of(part, name, path)
+        self.told.extend(part.problems)
+        return profile
+
+
+def normalised_host(url: str) -> str:
+    """`scheme://host:port` of an address, in small letters and with the port; empty where it is none."""
+    try:
+        parts = urlsplit(url if "://" in url else f"https://{url}")
+        port = parts.port or _PORTS.get(parts.scheme)
+    except ValueError:
+        return ""
+    return f"{parts.scheme}://{parts.hostname}:{port}" if parts.hostname and port else ""

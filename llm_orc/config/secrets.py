@@ -1,0 +1,37 @@
+"""Keys of providers do not belong in files."""
+
+import re
+from typing import Any
+
+from llm_orc.config.reading import Document
+from llm_orc.domain.problem import KeyPath
+
+_KEY_NAMES = frozenset({"api_key", "apikey", "api-key", "api_token", "access_token", "secret_key"})
+_LOOKS_LIKE_KEY = re.compile(r"(?:Bearer\s+)?(?:sk-[\w-]{12,}|AIza[\w-]{30,}|gsk_\w{20,}|hf_\w{20,}|gh[pousr]_\w{30,})")
+_VARIABLES = {
+    "anthropic": "ANTHROPIC_API_KEY",
+    "anthropic-api": "ANTHROPIC_API_KEY",
+    "google": "GEMINI_API_KEY",
+    "google-gemini": "GEMINI_API_KEY",
+    "openai": "OPENAI_API_KEY",
+    "openrouter": "OPENROUTER_API_KEY",
+}
+
+
+def refuse_keys(document: Document, data: Any, path: KeyPath, provider: str = "") -> None:
+    """Note each literal key at or below `path`, and take it out so that nothing else can show it."""
+    if isinstance(data, dict) and isinstance(data.get("provider"), str):
+        provider = data["provider"]
+    entries = list(data.items()) if isinstance(data, dict) else list(enumerate(data)) if isinstance(data, list) else []
+    for key, value in entries:
+        here = (*path, key)
+        named = isinstance(key, str) and key.lower() in _KEY_NAMES
+        if isinstance(value, str) and value and (named or _LOOKS_LIKE_KEY.fullmatch(value.strip())):
+            variable = _VARIABLES.get(provider, "OPENAI_COMPATIBLE_API_KEY")
+            hint = f"keys come from the environment: set {variable}, and leave this out"
+            document.fault_of_key(here, "a key does not belong in a file", hint)
+            data[key] = None
+            if isinstance(data, dict):
+                del data[key]
+        else:
+            refuse_keys(document, value, here, provider)

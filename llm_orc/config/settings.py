@@ -1,0 +1,162 @@
+"""config.yaml and LLM_ORC_*: what holds for every ensemble, and which layer said so."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from pydantic import Field, PrivateAttr
+
+from llm_orc.config.expansion import expand
+from llm_orc.config.folders import PROJECT, Folder
+from llm_orc.config.reading import Document, parse
+from llm_orc.config.secrets import refuse_keys
+from llm_orc.config.unbuilt import UNBUILT, refuse_unbuilt
+from llm_orc.config.written import validated
+from llm_orc.domain.ensemble import Limits
+from llm_orc.domain.problem import KeyPath, Place, Problem, ProblemError, nearest
+from llm_orc.domain.profile import Name, Read
+
+PREFIX = "LLM_ORC_"
+ENVIRONMENT = "environment"
+_NOT_SETTINGS = ("LLM_ORC_TRUST", "LLM_ORC_OFFLINE", "LLM_ORC_PASSPHRASE", "LLM_ORC_TEST_DATABASE_URL")
+_FOREIGN = ("project", "performance")
+
+
+class Origin(NamedTuple):
+    """The value of a setting, the layer that set it, and where; the place of a variable is its name."""
+
+    value: Any
+    layer: str
+    place: Place | None = None
+
+
+class Settings(Read):
+    """What config.yaml may say; each key is also read from `LLM_ORC_<KEY>`."""
+
+    default_profile: Name = "default"
+    """The profile of agents that name none."""
+    model_profiles: dict[Name, dict[str, Any]] = Field(default_factory=dict)
+    """Profiles by name, as in `profiles/NAME.yaml`."""
+    limits: Limits = Limits()
+    """Bounds on every run."""
+    output_format: str | None = None
+    """The format of results when neither flag nor ensemble says one."""
+    trusted_hosts: tuple[str, ...] = ()
+    """Servers, as scheme://host:port, that may be sent the key of a provider; in the user's own config.yaml only."""
+
+    _origins: Mapping[str, Origin] = PrivateAttr(default_factory=dict)
+
+    def origin(self, key: str) -> Origin:
+        """What a key (`limits.max_parallel`, `default_profile`) is, and who said so; raises KeyError."""
+        return self.origins()[key]
+
+    def origins(self) -> Mapping[str, Origin]:
+        """Every key, in order; what nobody set comes from the program."""
+        values: dict[str, Any] = {}
+        for key in type(self).model_fields:
+            if key == "limits":
+                values |= {f"limits.{inner}": getattr(self.limits, inner) for inner in Limits.model_fields}
+            elif key == "model_profiles":
+                values |= {f"model_profiles.{name}": "..." for name in self.model_profiles}
+            else:
+                values[key] = getattr(self, key)
+        return {key: self._origins.get(key, Origin(value, "built-in"))._replace(value=value) for key, value in values.items()}
+
+
+class Layered:
+    """The config.yaml of one layer, or the environment: its document, and the keys it sets."""
+
+    def __init__(self, layer: str, document: Document) -> None:
+        self.layer = layer
+        self.document = document
+        self.data: dict[str, Any] = document.data if isinstance(document.data, dict) else {}
+
+    def place(self, *path: str) -> Place:
+        """Where a value stands; one of the environment has the name of its variable."""
+        return self.document.source.at(*path)
+
+
+def read_config(folder: Folder, env: Mapping[str, str]) -> Layered | None:
+    """The config.yaml of a folder, checked; None where there is none; raises ProblemError."""
+    file = next((path for name in ("config.yaml", "config.yml") if (path := folder.path / name).exists()), None)
+    if file is None:
+        return None
+    document = folder.document(file)
+    if document.data is None:
+        return Layered(folder.layer, document)
+    if not isinstance(document.data, dict):
+        document.fault((), "holds no keys and values", "such as: default_profile: fast")
+        document.check()
+    profiles = document.data.pop("model_profiles", None)  # each looked at when it is read
+    _screen(document, document.data, folder)
+    expand(document, (), env, trusted=folder.trusted)
+    if profiles is not None:
+        document.data["model_profiles"] = profiles
+    validated(document, Settings)
+    return Layered(folder.layer, document)
+
+
+def read_environment(env: Mapping[str, str]) -> tuple[list[Layered], list[Problem]]:
+    """What LLM_ORC_* variables set, and warnings for those that are nobody's; raises ProblemError."""
+    found: list[Layered] = []
+    problems: list[Problem] = []
+    known = {f"{PREFIX}{key.upper()}": (key,) for key in Settings.model_fields}
+    known |= {f"{PREFIX}LIMITS_{key.upper()}": ("limits", key) for key in Limits.model_fields}
+    for variable in sorted(name for name in env if name.startswith(PREFIX) and env[name]):
+        if variable.removeprefix(PREFIX).lower() in UNBUILT["config"]:
+            problems.append(Problem(f"'{variable}' is not supported yet", hint="leave it out"))
+        elif variable in known:
+            found.append(_from_variable(variable, known[variable], env[variable]))
+        elif variable not in _NOT_SETTINGS:
+            hint = nearest(variable, [*known, *_NOT_SETTINGS])
+            problems.append(Problem(f"the environment variable {variable} means nothing here", hint=hint, warning=True))
+    if not all(problem.warning for problem in problems):
+        raise ProblemError(*problems)
+    return found, problems
+
+
+def merged(layers: Iterable[Layered]) -> Settings:
+    """The settings of all layers, the later winning; `limits` and `model_profiles` merge by key."""
+    data: dict[str, Any] = {}
+    origins: dict[str, Origin] = {}
+    for layered in layers:
+        for key, value in layered.data.items():
+            if key in ("limits", "model_profiles"):
+                data[key] = {**data.get(key, {}), **value}
+                origins |= {f"{key}.{inner}": Origin(None, layered.layer, layered.place(key, inner)) for inner in value}
+            else:
+                data[key] = value
+                origins[key] = Origin(None, layered.layer, layered.place(key))
+    settings = Settings.model_validate(data)
+    settings._origins = origins  # noqa: SLF001 - our own, just made
+    return settings
+
+
+def _screen(document: Document, data: dict[str, Any], folder: Folder) -> None:
+    refuse_keys(document, data, ())
+    for key in [key for key, value in data.items() if value is None]:
+        del data[key]
+    refuse_unbuilt(document, data, "config", ())
+    if isinstance(limits := data.get("limits"), dict):
+        refuse_unbuilt(document, limits, "limits", ("limits",))
+    if "trusted_hosts" in data and folder.layer == PROJECT:
+        hint = f"a project cannot trust hosts for you; write it in {folder.where.shown(folder.where.settings / 'config.yaml')}"
+        document.fault_of_key(("trusted_hosts",), "'trusted_hosts' in a project's config.yaml", hint)
+        del data["trusted_hosts"]
+    for key in [key for key in data if key not in Settings.model_fields]:
+        if key in _FOREIGN or not nearest(key, Settings.model_fields):
+            document.fault_of_key((key,), f"'{key}' means nothing here", warning=True)
+            del data[key]
+
+
+def _from_variable(variable: str, path: KeyPath, text: str) -> Layered:
+    value = parse(text, variable)
+    if path == ("trusted_hosts",) and isinstance(value.data, str):
+        value.data = [host.strip() for host in value.data.split(",")]
+    data: Any = value.data
+    for key in reversed(path):
+        data = {key: data}
+    value.data = data
+    value.spots.clear()
+    value.keys.clear()
+    validated(value, Settings)
+    return Layered(ENVIRONMENT, value)

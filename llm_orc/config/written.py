@@ -1,0 +1,143 @@
+"""A document as an ensemble or a profile: what is written is screened, then validated."""
+
+import re
+from pathlib import PurePath
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from llm_orc.config.faults import note_faults
+from llm_orc.config.foreign import refuse_references, translate, translate_agent, translate_ensemble
+from llm_orc.config.reading import Document
+from llm_orc.config.secrets import refuse_keys
+from llm_orc.config.unbuilt import refuse_unbuilt
+from llm_orc.domain.ensemble import Ensemble, Files
+from llm_orc.domain.problem import KeyPath
+from llm_orc.domain.profile import Profile
+
+Model = TypeVar("Model", bound=BaseModel)
+_NUMBERS = ("temperature", "max_tokens", "top_p", "seed", "timeout_seconds", "max_parallel")
+_BODIES = {
+    "script": "script",
+    "command": "command",
+    "ensemble": "ensemble",
+    "model_profile": "model_profile",
+    "model": "model",
+    "provider": "model",
+}
+
+
+def ensemble_of(document: Document, files: Files, name: str) -> Ensemble:
+    """The ensemble that a document holds, called `name` unless it says otherwise; raises ProblemError with all that is wrong."""
+    data = mapping_of(document, "an ensemble begins with its agents: agents: [{name: first, prompt: ...}]")
+    refuse_keys(document, data, ())
+    refuse_references(document, data)
+    translate_ensemble(document, data)
+    _screen(document, data, "ensemble", ())
+    _screen_part(document, data, "defaults", "agent")
+    _screen_part(document, data, "limits", "limits")
+    if isinstance(variables := data.get("variables"), dict):
+        data["variables"] = {key: {} if value is None else value for key, value in variables.items()}
+    if isinstance(synthesis := data.get("synthesis"), dict):
+        _screen_synthesis(document, data, synthesis)
+    if isinstance(agents := data.get("agents"), list):
+        for index, agent in enumerate(agents):
+            if isinstance(agent, dict):
+                _screen_agent(document, agent, ("agents", index))
+    data.setdefault("name", name)
+    return validated(document, Ensemble).found(document.source, files)
+
+
+def profile_of(document: Document, name: str, path: KeyPath = ()) -> Profile:
+    """The profile that stands at `path` in a document; raises ProblemError with all that is wrong."""
+    data = document.data
+    for step in path:
+        data = data[step]
+    if not path:
+        data = mapping_of(document, "a profile names a model and a provider")
+    if isinstance(data, dict):
+        refuse_keys(document, data, path)
+        translate(document, data, path)
+        _screen(document, data, "profile", path)
+        data["name"] = name
+    return validated(document, Profile, path)
+
+
+def mapping_of(document: Document, hint: str) -> dict[str, Any]:
+    """What a document holds, if it is keys and values; raises ProblemError otherwise."""
+    if isinstance(document.data, dict) and document.data:
+        return document.data
+    if not document.data:
+        document.fault((), "is empty", hint)
+    else:
+        what = "a list" if isinstance(document.data, list) else "a single text"
+        document.fault((), f"holds {what}, not keys and values", hint)
+    document.check()
+    return {}
+
+
+def validated(document: Document, model: type[Model], path: KeyPath = ()) -> Model:
+    """The value at `path` as `model`; raises ProblemError with everything that is wrong in the document."""
+    data = document.data
+    for step in path:
+        data = data[step]
+    try:
+        made = model.model_validate(data)
+    except ValidationError as error:
+        note_faults(document, model, error, path)
+        made = None
+    document.check()
+    assert made is not None, "validation failed without a problem"  # noqa: S101 - note_faults notes at least one
+    return made
+
+
+def file_name(path: PurePath) -> str:
+    """The name that a file gives to what it holds."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", path.stem).lstrip("-_0123456789") or "ensemble"
+
+
+def _screen(document: Document, data: dict[str, Any], where: str, path: KeyPath) -> None:
+    """Take out what is empty, what is not built, and what pydantic would be too kind to."""
+    for key in [key for key, value in data.items() if value is None]:
+        del data[key]
+    refuse_unbuilt(document, data, where, path)
+    for key in _NUMBERS:
+        if isinstance(data.get(key), bool):
+            document.fault((*path, key), f"'{key}' must be a number, not {str(data.pop(key)).lower()}")
+
+
+def _screen_part(document: Document, data: dict[str, Any], key: str, where: str) -> None:
+    if isinstance(part := data.get(key), dict):
+        _screen(document, part, where, (key,))
+
+
+def _screen_agent(document: Document, agent: dict[str, Any], path: KeyPath) -> None:
+    translate_agent(document, agent, path)
+    _one_body(document, agent, path)
+    _screen(document, agent, "agent", path)
+    fan_out = agent.get("fan_out")
+    if isinstance(fan_out, dict):
+        if refuse_unbuilt(document, fan_out, "fan_out", (*path, "fan_out")):
+            del agent["fan_out"]
+        else:
+            _screen(document, fan_out, "fan_out", (*path, "fan_out"))
+
+
+def _screen_synthesis(document: Document, data: dict[str, Any], synthesis: dict[str, Any]) -> None:
+    translate(document, synthesis, ("synthesis",))
+    unfinished = "document" in synthesis
+    _one_body(document, synthesis, ("synthesis",))
+    _screen(document, synthesis, "synthesis", ("synthesis",))
+    if unfinished:
+        del data["synthesis"]
+
+
+def _one_body(document: Document, data: dict[str, Any], path: KeyPath) -> None:
+    """Note a second body; the first stays."""
+    keys = [key for key in data if key in _BODIES and data[key] is not None]
+    first = keys[0] if keys else ""
+    others = [key for key in keys if _BODIES[key] != _BODIES[first]]
+    if others:
+        document.fault_of_key((*path, others[0]), f"'{others[0]}' beside '{first}'", "keep one: they say what answers here")
+    for key in others:
+        del data[key]
