@@ -67,9 +67,9 @@ def critical_path(graph: Graph) -> float:
 
 
 def as_yaml(name: str, graph: Graph) -> str:
-    """The ensemble; written by hand, so that the floor's YAML is what a person would write."""
+    """The ensemble; every prompt is another one, as in a file that a person wrote, so that no template is compiled for two."""
     lines = [f"name: {name}", "description: Made by the bench", "agents:"]
     for agent, call in graph.items():
-        lines += [f"  - name: {agent}", "    model_profile: bench", f'    prompt: "{call.prompt} {{{{ input }}}}"']
+        lines += [f"  - name: {agent}", "    model_profile: bench", f'    prompt: "{call.prompt} You are {agent}. {{{{ input }}}}"']
         lines += [f"    depends_on: [{', '.join(call.depends_on)}]"] if call.depends_on else []
     return "\n".join(lines) + "\n"

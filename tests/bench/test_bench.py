@@ -89,7 +89,7 @@ def test_an_ensemble_as_a_person_would_write_it() -> None:
     assert as_yaml("two", chain(2, 0.1)).splitlines()[-4:] == [
         "  - name: a1",
         "    model_profile: bench",
-        '    prompt: "<wait 0.1> {{ input }}"',
+        '    prompt: "<wait 0.1> You are a1. {{ input }}"',
         "    depends_on: [a0]",
     ]
 
