@@ -11,8 +11,8 @@ from llm_orc.models.presets import PRESETS, base_url_of
 
 Tiers = Mapping[str, Mapping[str, str]]
 """Provider -> tier -> model."""
-LOCAL = ("lmstudio",)
-CLOUD = ("openai",)
+ANY = "*"
+"""In that table: whichever chat model the server has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +39,36 @@ class Choice:
 
 
 async def choose(tiers: Iterable[str], table: Tiers, reach: Reach, *, offline: bool) -> dict[str, Choice]:
-    """A choice for each tier, none where offline finds none; raises ProblemError with the ways out where none can be reached."""
+    """A choice for each tier, by the first provider of the table that can be reached: this machine's servers, then those with a key.
+
+    Offline only this machine is looked at, and nothing may be found. Raises ProblemError for an unknown tier, or with the ways out.
+    """
     wanted = dict.fromkeys(tiers)
     known = {tier for models in table.values() for tier in models}
     if strange := [tier for tier in wanted if tier not in known]:
         ways = f"there are: {', '.join(sorted(known))}"
         raise ProblemError(*(Problem(f"provider auto has no tier '{tier}'", hint=nearest(tier, known) or ways) for tier in strange))
-    if not wanted:
+    for provider, models in table.items() if wanted else ():
+        if found := await _reached(provider, reach, offline=offline):
+            why, server, running = found
+            return {
+                tier: Choice(tier, provider, running if models[tier] == ANY else models[tier], why, server.label, server.local)
+                for tier in wanted
+            }
+    if offline or not wanted:
         return {}
+    keys = " or ".join(f"{key}=..." for provider in table if (key := PRESETS[provider].key))
+    hint = f"start LM Studio's server with a chat model loaded, or export {keys}, or run what needs no model: --offline"
+    raise ProblemError(Problem(f"no model can be reached for {' and '.join(wanted)}", hint=hint))
+
+
+async def _reached(provider: str, reach: Reach, *, offline: bool) -> tuple[str, Address, str] | None:
+    """Why a provider can be asked, where, and a model that runs there; None if it cannot."""
+    preset = PRESETS[provider]
+    server = address(base_url_of(provider, reach.env) or "")
+    if preset.key is not None:
+        return None if offline or not reach.env.get(preset.key, "").strip() else (preset.key, server, "")
+    from llm_orc.models.lmstudio import chat_models
+
+    running = await chat_models(server) if server.local else None
+    return ("running", server, running[0]) if running else None

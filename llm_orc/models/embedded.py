@@ -26,11 +26,12 @@ MOST = 20
 LARGE = 50_000
 """Characters from which the work leaves the event loop."""
 _ASKING = re.compile(
-    r"\W*(you|your|please|review|find|list|summari[sz]e|explain|extract|quote|rank|judge|compare|write|give|name|identify|describe|answer|tell"
-    r"|show|decide|check|reply|respond|report|evaluate|assess|analy[sz]e|look|pick|choose|propose|suggest|argue|merge|combine|weigh|read|draft"
-    r"|split|break|state|select|locate|search|point|make|say|repeat|greet|what|which|who|where|when|why|how)\b",
+    r"\W*(you are|your (task|job)|please|review|find|list|summari[sz]e|explain|extract|quote|rank|judge|compare|write|give|name|identify"
+    r"|describe|answer|tell|show|decide|check|reply|respond|report|evaluate|assess|analy[sz]e|look|pick|choose|propose|suggest|argue|merge"
+    r"|combine|weigh|read|draft|split|select|search|say|greet)\b",
     re.IGNORECASE,
 )
+_CODE = re.compile(r"[{}<>=;]|\w\(")
 _LIST_ASKED = re.compile(r"\bjson\s+(list|array)\b", re.IGNORECASE)
 _NUMBERS = dict(zip(("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"), range(1, 11), strict=True))
 _COUNT = re.compile(rf"\b(\d{{1,2}}|{'|'.join(_NUMBERS)})\b(?=\s+[a-z])", re.IGNORECASE)
@@ -93,13 +94,14 @@ def split_task(text: str) -> tuple[str, str]:
 def _opening(text: str) -> tuple[str, str]:
     paragraph, _, rest = text.partition("\n\n")
     first, _, below = text.partition("\n")
-    if first.rstrip().endswith(":") and _ASKING.match(first):
+    if first.rstrip().endswith(":") and _ASKING.match(first) and not _CODE.search(first):
         return first, below.removeprefix("\n")
     return (paragraph, rest) if _asks(paragraph) else ("", text)
 
 
 def _asks(paragraph: str) -> bool:
-    return bool(_ASKING.match(paragraph)) or paragraph.rstrip().endswith("?")
+    speaks = bool(_ASKING.match(paragraph)) or paragraph.rstrip().endswith("?")
+    return speaks and not _CODE.search(paragraph)
 
 
 def _number(task: str, profile: Profile) -> int | None:

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import log, sqrt
+from math import fsum, log, sqrt
 
 from llm_orc.models.vocabulary import COMMON, themes, words
 
@@ -39,8 +39,8 @@ def weigh(task: str, role: str) -> dict[str, float]:
     told = Counter(word for word in words(role) if word not in COMMON)
     for calls, known in themes():
         called = sum(told[word] + 2 * asked[word] for word in calls)
-        for word in known if called else ():
-            wanted[word] = wanted.get(word, 0.0) + 0.7 * sqrt(called)
+        for place, word in enumerate(known) if called else ():
+            wanted[word] = wanted.get(word, 0.0) + sqrt(called) * (1 - 0.7 * place / len(known))
     for counted, weight in ((told, 1.0), (asked, 2.0)):
         for word, times in counted.items():
             wanted[word] = wanted.get(word, 0.0) + weight * sqrt(times)
@@ -84,10 +84,10 @@ def _scores(bags: Sequence[Sequence[str]], wanted: Mapping[str, float]) -> list[
     typical = sum(map(len, bags)) / max(1, len(bags))
 
     def score(bag: Sequence[str]) -> float:
-        counted = Counter(bag)
-        damping = 0.5 + len(bag) / typical
-        relevance = sum(weight[word] * times / (times + damping) for word, times in counted.items() if word in weight)
-        return relevance + sum(central.get(word, 0.0) for word in counted) / (damping + len(counted))
+        # fsum, because sets have another order in each process and sum would round differently.
+        distinct, damping = set(bag), 0.5 + len(bag) / typical
+        relevance = fsum(weight[word] * (times := bag.count(word)) / (times + damping) for word in distinct & weight.keys())
+        return relevance + fsum(map(central.__getitem__, distinct & central.keys())) / (damping + len(distinct))
 
     return [score(bag) for bag in bags]
 
@@ -103,4 +103,4 @@ def _sharpened(quote: Quote, wanted: Mapping[str, float]) -> Quote:
 
 def _density(bag: Iterable[str], wanted: Mapping[str, float]) -> float:
     distinct = set(bag)
-    return sum(wanted.get(word, 0.0) for word in distinct) / (5 + len(distinct))
+    return fsum(wanted.get(word, 0.0) for word in distinct) / (5 + len(distinct))

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from http.client import HTTPException
+from http.client import HTTPConnection, HTTPException
 from typing import Any
 
 from llm_orc.models.address import Address
@@ -38,9 +38,7 @@ async def _listing(server: Address, path: str) -> list[dict[str, Any]]:
 
 
 def _get(server: Address, path: str) -> bytes:
-    # http.client knows no proxies and no redirects, and costs a tenth of httpx to import.
-    from http.client import HTTPConnection
-
+    # http.client knows no proxies, follows no redirects, and costs a tenth of httpx to import.
     connection = HTTPConnection(server.host, server.port, timeout=ANSWER_SECONDS)
     try:
         connection.request("GET", path)

@@ -1,18 +1,22 @@
 """All ways to reach a model: our own from a table, strangers' by entry point, and callables from Python."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from llm_orc.domain.message import Ask
 from llm_orc.domain.problem import Problem, ProblemError, nearest
-from llm_orc.domain.profile import Endpoint, Profile
+from llm_orc.domain.profile import AUTO, Endpoint, Profile
 from llm_orc.models.base import Open, Provider, Reach
 from llm_orc.models.from_python import FromPython, Prompted
+
+if TYPE_CHECKING:
+    from llm_orc.models.auto import Choice, Tiers
 
 ENTRY_POINTS = "llm_orc.providers"
 _OPENAI = "llm_orc.models.openai_compatible:OpenAICompatible"
 BUILT_IN: Mapping[str, str] = {
+    AUTO: "llm_orc.models.unchosen:Unchosen",
     "embedded": "llm_orc.models.embedded:Embedded",
     "llamacpp": _OPENAI,
     "lmstudio": _OPENAI,
@@ -41,6 +45,15 @@ class Models:
     def endpoint(self, profile: Profile) -> Endpoint:
         """The server that limits belong to; opens no connection."""
         return self._provider(profile.provider).endpoint(profile)
+
+    async def choose(self, profiles: Iterable[Profile], tiers: "Tiers", *, offline: bool) -> "dict[str, Choice]":
+        """Tier -> the model that answers for it, for those of the profiles whose provider is `auto`; see `auto.choose`."""
+        wanted = [profile.model for profile in profiles if profile.provider == AUTO]
+        if not wanted:
+            return {}
+        from llm_orc.models.auto import choose
+
+        return await choose(wanted, tiers, self._reach, offline=offline)
 
     async def close(self) -> None:
         """Let go of every connection."""

@@ -43,9 +43,9 @@ string format exactly nothing first last never always keep put per task agent mo
 # Blank lines part the themes; the first line of each calls it up, the rest is what it is known by.
 _THEMES = """
 security secure insecure vulnerability vulnerable attack attacker injection exploit breach leak hostile malicious threat privacy
-password passwd secret key token auth login credential user request query sql execute select insert delete where eval exec shell system
-subprocess pickle load deserialize verify ssl tls http url path open cookie session hash md sha random admin root permission chmod sudo
-certificate escape html script debug environ upload redirect cors csrf xss private encrypt
+password passwd secret token key credential private sql injection execute eval exec shell pickle deserialize subprocess verify ssl tls
+certificate query admin root permission auth login session cookie encrypt hash md sha random chmod sudo escape script html xss csrf cors
+redirect upload debug environ system request load select insert delete update http url user path open where
 
 correctness correct incorrect bug defect logic wrong mistake fault edge broken
 none null nil except catch pass return index range len length default == != <= >= divide zero float round raise assert empty total sum
@@ -72,8 +72,8 @@ best because better recommend must critical severe high risk important blocker f
 """
 
 
-def themes() -> Iterator[tuple[frozenset[str], frozenset[str]]]:
-    """The words that call each theme up, and the words it is known by."""
+def themes() -> Iterator[tuple[frozenset[str], tuple[str, ...]]]:
+    """The words that call each theme up, and the words it is known by, the most telling first."""
     for theme in _THEMES.strip().split("\n\n"):
         calls, _, known = theme.partition("\n")
-        yield _stems(calls), _stems(known)
+        yield _stems(calls), tuple(dict.fromkeys(words(known)))
