@@ -64,6 +64,8 @@ class Started(Event):
     profile: str = ""
     provider: str = ""
     model: str = ""
+    items: int | None = None
+    """Of a fan-out: how many children it will have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +110,6 @@ class Cancelled(Event):
     """A node was cut off."""
 
     node: str
-    cause: str
-    partial: str = ""
 
 
 @dataclass(frozen=True, slots=True)

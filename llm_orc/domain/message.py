@@ -165,3 +165,8 @@ class Outcome:
     def ok(self) -> bool:
         """Whether there is a reply."""
         return self.reply is not None
+
+    @property
+    def text(self) -> str:
+        """The text of the reply, empty where there is none."""
+        return self.reply.text if self.reply else ""

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from llm_orc.domain.ensemble import Agent, Ensemble, FanOut
+from llm_orc.domain.ensemble import SYNTHESIS, Agent, AgentSynthesis, Ensemble, FanOut
 from llm_orc.domain.message import Outcome
-from llm_orc.domain.problem import Problem
+from llm_orc.domain.problem import KeyPath, Problem
 from llm_orc.domain.profile import Profile
 from llm_orc.domain.prompt import Template
 
@@ -62,6 +62,8 @@ class PlannedAgent:
     program: str | None = None
     """Of a script agent: the absolute path."""
     phase: int = 0
+    path: KeyPath = ()
+    """Where it stands in its file."""
 
     @property
     def name(self) -> str:
@@ -101,7 +103,7 @@ class Plan:
     """In file order, `synthesis` last."""
     phases: tuple[tuple[str, ...], ...]
     leaves: tuple[str, ...]
-    """The agents whose replies make the result, in file order."""
+    """The agents that only the synthesis depends on, or that were chosen, in file order."""
     variables: Mapping[str, Any] = field(default_factory=dict)
     template: Template | None = None
     """The template that renders the finished run."""
@@ -141,6 +143,16 @@ class Plan:
     def reads_input(self) -> bool:
         """Whether a model, command, function or child works on the input, so that an empty one is a mistake."""
         return any(_reads_input(planned) for planned in self.agents.values())
+
+    @property
+    def final(self) -> str | None:
+        """The one agent whose reply is the result as it is, if there is such a one."""
+        if SYNTHESIS in self.agents:
+            return SYNTHESIS
+        written = self.ensemble.synthesis if self.synthesised else None
+        if isinstance(written, AgentSynthesis):
+            return written.agent
+        return self.leaves[0] if written is None and len(self.leaves) == 1 else None
 
 
 def _reads_input(planned: PlannedAgent) -> bool:

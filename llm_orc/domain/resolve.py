@@ -21,13 +21,12 @@ from llm_orc.domain.ensemble import (
 )
 from llm_orc.domain.message import Outcome
 from llm_orc.domain.plan import MAX_DEPTH, Choices, Plan, PlannedAgent, Variant
-from llm_orc.domain.problem import Place, Problem, ProblemError, nearest
+from llm_orc.domain.problem import KeyPath, Place, Problem, ProblemError, nearest
 from llm_orc.domain.profile import Profile
 from llm_orc.domain.prompt import ALWAYS, IN_FAN_OUT, Template, Templates, check
 from llm_orc.domain.said import identifier
 from llm_orc.domain.variable import typed_variables
 
-Path = tuple[str | int, ...]
 _Named = TypeVar("_Named")
 
 
@@ -63,7 +62,7 @@ class _Resolution:
     untrusted: list[Problem] = field(default_factory=list)
     templates: Templates = field(init=False)
     names: tuple[str, ...] = field(init=False)
-    paths: dict[str, Path] = field(init=False)
+    paths: dict[str, KeyPath] = field(init=False)
     """Where each agent stands in the file."""
 
     def __post_init__(self) -> None:
@@ -94,7 +93,7 @@ class _Resolution:
             template,
             self._synthesised(template),
             missing,
-            min(filter(None, (self.choices.max_parallel, self.ensemble.limits.max_parallel)), default=None),
+            self.choices.max_parallel or self.ensemble.limits.max_parallel,
             self.ensemble.limits.timeout_seconds,
             tuple(problem for problem in self.problems if problem.warning),
             tuple(self.untrusted),
@@ -105,10 +104,10 @@ class _Resolution:
     def _at(self, *path: str | int) -> Place:
         return self.ensemble.source.at(*path)
 
-    def _wrong(self, what: str, path: Path, hint: str = "") -> None:
+    def _wrong(self, what: str, path: KeyPath, hint: str = "") -> None:
         self.problems.append(Problem(what, self._at(*path), hint))
 
-    def _file(self, find: Callable[[str], str], name: str, path: Path) -> str | None:
+    def _file(self, find: Callable[[str], str], name: str, path: KeyPath) -> str | None:
         """What `find` says of the file `name`, or None; what is wrong with it is told at `path` where it has no place of its own."""
         try:
             return find(name)
@@ -121,7 +120,7 @@ class _Resolution:
     def _check_names(self) -> None:
         first: dict[str, str] = {}
         for index, agent in enumerate(self.ensemble.agents):
-            path: Path = ("agents", index, "name")
+            path: KeyPath = ("agents", index, "name")
             twin = first.setdefault(identifier(agent.name), agent.name)
             if agent.name == SYNTHESIS:
                 self._wrong(f"the name '{SYNTHESIS}' is reserved", path, "give the agent another name")
@@ -149,14 +148,14 @@ class _Resolution:
         prompt, when, items = self._templates_of(agent, path)
         named = [name for template in (prompt, when, items) if template for name in template.names.agents]
         implied = tuple(name for name in self.names if identifier(name) in named and name not in agent.depends_on)
-        planned = PlannedAgent(agent, (*dict.fromkeys(agent.depends_on), *implied), frozenset(implied), (), prompt, when, items)
+        planned = PlannedAgent(agent, (*dict.fromkeys(agent.depends_on), *implied), frozenset(implied), (), prompt, when, items, path=path)
         self._check_edges(planned, path)
         if prompt is not None and prompt.tagged:
             read = {*named, *map(identifier, planned.listed_by)} | ({identifier(planned.depends_on[0])} if agent.input_key else set())
             planned = replace(planned, unused=tuple(name for name in agent.depends_on if identifier(name) not in read))
         return self._with_body(planned, path)
 
-    def _with_files(self, agent: Agent, path: Path) -> Agent:
+    def _with_files(self, agent: Agent, path: KeyPath) -> Agent:
         """The agent with the texts of the files it names for a prompt."""
         changes = {}
         for key in ("prompt", "system_prompt"):
@@ -168,7 +167,7 @@ class _Resolution:
             changes[key] = self._file(self.ensemble.files.text, name, (*path, f"{key}_file"))
         return agent.model_copy(update=changes) if changes else agent
 
-    def _templates_of(self, agent: Agent, path: Path) -> tuple[Template | None, Template | None, Template | None]:
+    def _templates_of(self, agent: Agent, path: KeyPath) -> tuple[Template | None, Template | None, Template | None]:
         prompt = when = items = None
         legal = ALWAYS | IN_FAN_OUT if agent.fan_out else ALWAYS
         if isinstance(agent, Prompted) and agent.prompt is not None:
@@ -180,15 +179,15 @@ class _Resolution:
             items = self._template(self.templates.expression(agent.fan_out.items, "items"), ALWAYS, (*path, "fan_out", "items"))
         return prompt, when, items
 
-    def _template(self, template: Template, legal: frozenset[str], path: Path) -> Template:
+    def _template(self, template: Template, legal: frozenset[str], path: KeyPath) -> Template:
         problems = check(template, legal, self.names, self.ensemble.variables)
         self.problems += [replace(problem, place=self._at(*path)) for problem in problems]
         return template
 
-    def _check_edges(self, planned: PlannedAgent, path: Path) -> None:
+    def _check_edges(self, planned: PlannedAgent, path: KeyPath) -> None:
         agent, count = planned.agent, len(planned.depends_on)
         for index, name in enumerate(agent.depends_on):
-            spot: Path = (*path, "depends_on", index)
+            spot: KeyPath = (*path, "depends_on", index)
             if name not in self.names and agent.name != SYNTHESIS:
                 self._wrong(f"no agent '{name}'", spot, nearest(name, self.names) or "the agents are: " + ", ".join(self.names[:8]))
             elif name in agent.depends_on[:index]:
@@ -200,10 +199,12 @@ class _Resolution:
             self._wrong("'fan_out: true' takes exactly one entry in 'depends_on'", (*path, "fan_out"), hint)
         if agent.input_key is not None and not count:
             self._wrong("'input_key' needs a dependency to select from", (*path, "input_key"))
+        if agent.input_key is not None and isinstance(agent.fan_out, FanOut) and agent.body != "model":
+            self._wrong(f"each child of this {agent.body} works on its item, not on 'input_key'", (*path, "input_key"))
         if agent.fan_out is False and "gather" in agent.model_fields_set:
             self._wrong("'gather' needs a 'fan_out'", (*path, "gather"))
 
-    def _with_body(self, planned: PlannedAgent, path: Path) -> PlannedAgent:
+    def _with_body(self, planned: PlannedAgent, path: KeyPath) -> PlannedAgent:
         agent = planned.agent
         if isinstance(agent, ModelAgent):
             return self._with_model(planned, agent, path)
@@ -220,14 +221,14 @@ class _Resolution:
             self._needs_trust(agent, (*path, "command"))
         return planned
 
-    def _needs_trust(self, agent: Agent, path: Path) -> None:
+    def _needs_trust(self, agent: Agent, path: KeyPath) -> None:
         if not self.ensemble.files.trusted:
             what = f"the {agent.body} of '{agent.name}' comes from a project that is not trusted"
             self.untrusted.append(Problem(what, self._at(*path), "look at it, then: llm-orc trust", untrusted=True))
 
     # Models
 
-    def _with_model(self, planned: PlannedAgent, agent: ModelAgent, path: Path) -> PlannedAgent:
+    def _with_model(self, planned: PlannedAgent, agent: ModelAgent, path: KeyPath) -> PlannedAgent:
         flag = self._by_flag(agent.name)
         if planned.compares:
             return replace(planned, variants=tuple(self._variant(agent, flag or name, spot) for name, spot in _compared(agent, path)))
@@ -242,20 +243,20 @@ class _Resolution:
     def _by_flag(self, name: str) -> str | None:
         return self.choices.profiles.get(name) or self.choices.profile
 
-    def _variant(self, agent: ModelAgent, name: str, spot: Path) -> Variant:
+    def _variant(self, agent: ModelAgent, name: str, spot: KeyPath) -> Variant:
         profile = self._profile(name, spot)
         return Variant(name, profile.with_parameters(agent) if profile else None)
 
-    def _profile_path(self, agent: ModelAgent, path: Path) -> Path:
+    def _profile_path(self, agent: ModelAgent, path: KeyPath) -> KeyPath:
         if "model_profile" in self.ensemble.defaults.model_fields_set and agent.model_profile == self.ensemble.defaults.model_profile:
             return ("defaults", "model_profile")
         return (*path, "model_profile")
 
-    def _profile(self, name: str, path: Path | None) -> Profile | None:
+    def _profile(self, name: str, path: KeyPath | None) -> Profile | None:
         """The profile of that name; without a path it was named by a flag."""
         return self._named("profile", self.profiles, name, path)
 
-    def _named(self, kind: str, known: Mapping[str, _Named], name: str, path: Path | None) -> _Named | None:
+    def _named(self, kind: str, known: Mapping[str, _Named], name: str, path: KeyPath | None) -> _Named | None:
         """What is called `name`; what keeps it from being read is told where it is, or else at `path`."""
         place = self._at(*path) if path else None
         try:
@@ -269,14 +270,14 @@ class _Resolution:
 
     # Children
 
-    def _with_child(self, planned: PlannedAgent, agent: EnsembleAgent, path: Path) -> PlannedAgent:
+    def _with_child(self, planned: PlannedAgent, agent: EnsembleAgent, path: KeyPath) -> PlannedAgent:
         if not planned.compares:
             return replace(planned, child=self._child(agent, path, self.choices.profile))
         names = [(self.choices.profile or name, spot) for name, spot in _compared(agent, path)]
         known = [name for name, spot in names if self._profile(name, spot)]
         return replace(planned, variants=tuple(Variant(name, child=self._child(agent, path, name)) for name in known))
 
-    def _child(self, agent: EnsembleAgent, path: Path, profile: str | None) -> Plan | None:
+    def _child(self, agent: EnsembleAgent, path: KeyPath, profile: str | None) -> Plan | None:
         spot = (*path, "ensemble")
         ensemble = self._named("ensemble", self.ensembles, agent.ensemble, spot)
         if ensemble is None:
@@ -303,15 +304,12 @@ class _Resolution:
         written = self.ensemble.synthesis
         if not isinstance(written, ModelSynthesis):
             return {}
-        leaves = self.choices.only if self._only_leaves() else self._leaves(agents)
+        leaves = self._leaves(agents)
         given = {key: getattr(written, key) for key in written.model_fields_set}
         agent = ModelAgent.model_construct(
             **{**ModelAgent(name=SYNTHESIS, depends_on=leaves).__dict__, **given}, _fields_set={"name", "depends_on", *given}
         )
         return {SYNTHESIS: self._planned(self._with_defaults(agent))}
-
-    def _only_leaves(self) -> bool:
-        return bool(self.choices.only) and SYNTHESIS not in self.choices.only and set(self.choices.only) <= set(self.names)
 
     def _check_choices(self, agents: Mapping[str, PlannedAgent]) -> None:
         named = [("--only", name) for name in self.choices.only] + [("--profile", name) for name in self.choices.profiles]
@@ -362,12 +360,10 @@ class _Resolution:
         return tuple(phases)
 
     def _leaves(self, agents: Mapping[str, PlannedAgent]) -> tuple[str, ...]:
-        if SYNTHESIS in agents:
-            return (SYNTHESIS,)
-        if self.choices.only:
-            return tuple(name for name in agents if name in self.choices.only)
-        needed = {name for planned in agents.values() for name in planned.depends_on}
-        return tuple(name for name in agents if name not in needed)
+        """Whom nobody depends on but the synthesis, or who was chosen."""
+        chosen = tuple(name for name in agents if name in self.choices.only and name != SYNTHESIS)
+        needed = {need for name, planned in agents.items() if name != SYNTHESIS for need in planned.depends_on}
+        return chosen or tuple(name for name in agents if name not in needed and name != SYNTHESIS)
 
     def _synthesis_template(self) -> Template | None:
         written = self.ensemble.synthesis
@@ -389,7 +385,7 @@ class _Resolution:
         return template is None or template.names.agents <= chosen
 
 
-def _compared(agent: Agent, path: Path) -> list[tuple[str, Path]]:
+def _compared(agent: Agent, path: KeyPath) -> list[tuple[str, KeyPath]]:
     """The profiles that a fan-out compares, each with its place."""
     names = agent.fan_out.profiles if isinstance(agent.fan_out, FanOut) else None
     return [(name, (*path, "fan_out", "profiles", index)) for index, name in enumerate(names or ())]

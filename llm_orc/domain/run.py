@@ -48,6 +48,8 @@ class Node:
     parent: str = ""
     phase: int = 0
     children: list[str] = field(default_factory=list)
+    expected: int | None = None
+    """How many children a fan-out will have."""
     status: Status = "pending"
     waiting_for: str = ""
     """The limit whose slot it waits for."""
@@ -61,7 +63,12 @@ class Node:
     """What a failed call took all the same."""
     cause: str = ""
     pieces: list[str] = field(default_factory=list)
+    """What has come of its reply, piece by piece; what there was of it when it failed."""
     thinking: list[str] = field(default_factory=list)
+    usage: Usage = NO_USAGE
+    """Tokens, children's included."""
+    cost: float | None = None
+    """US dollars, children's included; None where no price is known."""
     started_at: float | None = None
     ended_at: float | None = None
 
@@ -74,11 +81,6 @@ class Node:
     def text(self) -> str:
         """Its reply, or what has come of it so far."""
         return self.reply.text if self.reply else "".join(self.pieces)
-
-    @property
-    def usage(self) -> Usage:
-        """Its own tokens; a fan-out's and an ensemble's are those of their children."""
-        return self.reply.usage if self.reply else self.spent
 
     @property
     def seconds(self) -> float | None:
@@ -107,8 +109,8 @@ class Run:
     usage: Usage = NO_USAGE
     cost: float | None = None
     """US dollars of all calls with a known price; None where there is none."""
-    unpriced: int = 0
-    """Calls whose price is not known."""
+    unpriced: set[str] = field(default_factory=set)
+    """Models that were used and whose price is not known."""
     started_at: float = 0.0
     ended_at: float | None = None
     last_seq: int = 0
@@ -160,7 +162,10 @@ def fold(run: Run, event: Happening) -> None:
         case Warned():
             run.warnings.append((event.node, event.what))
         case RunEnded():
-            run.result, run.cause, run.failure, run.ended_at = event.result, event.cause, event.failure, event.at
+            for node in run.nodes.values():
+                if node.status in {"pending", "running"}:
+                    _end(node, "cancelled", event.at, "cancelled")
+            run.result, run.cause, run.failure, run.ended_at = event.result or finished(run), event.cause, event.failure, event.at
             run.status = _final(run)
         case _:
             _fold_node(run, run.nodes[event.node], event)
@@ -173,6 +178,7 @@ def _fold_node(run: Run, node: Node, event: Queued | Started | Delta | Answered 
         case Started():
             node.status, node.started_at, node.waiting_for = "running", event.at, ""
             node.prompt, node.profile, node.provider, node.model = event.prompt, event.profile, event.provider, event.model
+            node.expected = event.items
         case Delta():
             (node.thinking if event.thinking else node.pieces).append(event.text)
         case Answered():
@@ -188,7 +194,7 @@ def _fold_node(run: Run, node: Node, event: Queued | Started | Delta | Answered 
         case Skipped():
             _end(node, "skipped", event.at, event.cause)
         case Cancelled():
-            _end(node, "cancelled", event.at, event.cause)
+            _end(node, "cancelled", event.at, "cancelled")
         case _:
             assert_never(event)
 
@@ -198,14 +204,28 @@ def _end(node: Node, status: Status, at: float, cause: str = "") -> None:
 
 
 def _spend(run: Run, node: Node, usage: Usage, cost: float | None) -> None:
-    # Only calls of models are counted: a fan-out or an ensemble hands its children's sum up in its own reply.
-    if node.body != "model" or node.children:
+    if not usage.total:
         return
-    run.usage += usage
-    if cost is not None:
-        run.cost = (run.cost or 0.0) + cost
-    elif usage.total:
-        run.unpriced += 1
+    if cost is None:
+        run.unpriced.add(node.model)
+    spender: Node | Run | None = node
+    while spender is not None:
+        spender.usage += usage
+        if cost is not None:
+            spender.cost = (spender.cost or 0.0) + cost
+        if isinstance(spender, Run):
+            break
+        spender = run.nodes[spender.parent] if spender.parent else run
+
+
+def finished(run: Run) -> str:
+    """What was answered in a run that came to no result: the replies that nothing answered has read, each under its node's id."""
+    succeeded = {node.id: node for node in run.nodes.values() if node.status == "succeeded"}
+    read = {needed for node in succeeded.values() for needed in node.depends_on} | {
+        child for node in succeeded.values() for child in node.children
+    }
+    last = [node for node in succeeded.values() if node.id not in read and not node.children]
+    return "\n\n".join(f"## {node.id}\n\n{node.text}" for node in last)
 
 
 def _final(run: Run) -> RunStatus:

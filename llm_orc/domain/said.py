@@ -136,6 +136,17 @@ def _head(text: str) -> str:
     return f"'{line[:60]}...'" if len(line) > 60 else f"'{line}'"
 
 
+class ProfileItem(str):
+    """The item of a fan-out over profiles: prints the profile's name, and has it as `.name`."""
+
+    __slots__ = ()
+
+    @property
+    def name(self) -> str:
+        """The profile's name."""
+        return str(self)
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """Everything that a template can name."""
@@ -154,8 +165,8 @@ class Scope:
 
     @property
     def own_input(self) -> str:
-        """What an agent works on when no prompt says more: the item, else the input."""
-        return self.input if self.item is MISSING else text_of(self.item)
+        """What an agent works on when no prompt says more: the item, else the input; profiles are compared on the input."""
+        return self.input if self.item is MISSING or isinstance(self.item, ProfileItem) else text_of(self.item)
 
 
 class _Agents(Mapping[str, Said]):

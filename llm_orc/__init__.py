@@ -1,0 +1,85 @@
+"""Run ensembles of language models: `llm_orc.run("code-review", input=...)`. Nothing is imported before it is asked for."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from llm_orc.domain.ensemble import (
+        AgentSynthesis,
+        CommandAgent,
+        ConcatSynthesis,
+        Defaults,
+        Ensemble,
+        EnsembleAgent,
+        FanOut,
+        FunctionAgent,
+        Limits,
+        ModelAgent,
+        ModelSynthesis,
+        ScriptAgent,
+        TemplateSynthesis,
+        Variable,
+    )
+    from llm_orc.domain.message import FailedError, Failure, Kind, Message, Reply, Request, Usage
+    from llm_orc.domain.problem import Problem, ProblemError
+    from llm_orc.domain.profile import Profile
+    from llm_orc.domain.run import Run
+    from llm_orc.library.run import arun, run
+
+__version__ = "0.1.0"
+
+_ENSEMBLE = (
+    "AgentSynthesis CommandAgent ConcatSynthesis Defaults Ensemble EnsembleAgent FanOut FunctionAgent Limits ModelAgent ModelSynthesis "
+    "ScriptAgent TemplateSynthesis Variable"
+)
+_WHERE = {
+    **dict.fromkeys(_ENSEMBLE.split(), "llm_orc.domain.ensemble"),
+    **dict.fromkeys(["FailedError", "Failure", "Kind", "Message", "Reply", "Request", "Usage"], "llm_orc.domain.message"),
+    **dict.fromkeys(["Problem", "ProblemError"], "llm_orc.domain.problem"),
+    "Profile": "llm_orc.domain.profile",
+    "Run": "llm_orc.domain.run",
+    "arun": "llm_orc.library.run",
+    "run": "llm_orc.library.run",
+}
+
+__all__ = [
+    "AgentSynthesis",
+    "CommandAgent",
+    "ConcatSynthesis",
+    "Defaults",
+    "Ensemble",
+    "EnsembleAgent",
+    "FailedError",
+    "Failure",
+    "FanOut",
+    "FunctionAgent",
+    "Kind",
+    "Limits",
+    "Message",
+    "ModelAgent",
+    "ModelSynthesis",
+    "Problem",
+    "ProblemError",
+    "Profile",
+    "Reply",
+    "Request",
+    "Run",
+    "ScriptAgent",
+    "TemplateSynthesis",
+    "Usage",
+    "Variable",
+    "__version__",
+    "arun",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        message = f"module 'llm_orc' has no attribute '{name}'"
+        raise AttributeError(message)
+    return getattr(import_module(_WHERE[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,143 @@
+"""What the four bodies of an agent do when it is its turn."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, assert_never
+
+from llm_orc.domain.ensemble import CommandAgent, EnsembleAgent, FunctionAgent, ModelAgent, ScriptAgent
+from llm_orc.domain.event import Started
+from llm_orc.domain.message import FailedError, Failure, Kind, Message, Outcome, Reply, Request, Tell
+from llm_orc.domain.plan import PlannedAgent
+from llm_orc.domain.prompt import default_prompt
+from llm_orc.domain.said import MISSING, Scope, as_json, json_or_none, said, selected, text_of
+from llm_orc.engine.asks import Turn, limited
+from llm_orc.engine.means import Means
+from llm_orc.engine.programs import Program, run_program, surroundings
+
+_LARGE = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One agent, or one item of a fan-out, at the moment of its turn."""
+
+    id: str
+    planned: PlannedAgent
+    scope: Scope
+    turn: Turn
+    means: Means
+    tell: Tell
+
+    async def reply(self) -> Reply:
+        """What a model, script, command or function says; raises FailedError."""
+        agent = self.planned.agent
+        match agent:
+            case ModelAgent():
+                return await self._ask_model()
+            case ScriptAgent():
+                return await self._run_script(agent)
+            case CommandAgent():
+                return await self._run_command(agent)
+            case FunctionAgent():
+                return await self._call(agent)
+            case EnsembleAgent():
+                message = f"'{self.id}' opens a child run, which is no single call"
+                raise TypeError(message)
+            case _:
+                assert_never(agent)
+
+    def prompt(self) -> str:
+        """What the agent is told: its prompt where that says it all, else its task and the default prompt."""
+        template = self.planned.prompt
+        if template is not None and template.tagged:
+            return template.render(self.scope)
+        parts = [template.text if template is not None else "", self._default_prompt()]
+        return "\n\n".join(part for part in parts if part)
+
+    def work(self) -> str:
+        """The input of a script, command or child: its prompt if it has one, else what `input_key` selects, else the item or the input."""
+        if self.planned.prompt is not None:
+            return self.prompt()
+        return self._selected_text() if self._selects else self.scope.own_input
+
+    @property
+    def _selects(self) -> bool:
+        # With `fan_out: true` the key has already selected the items.
+        return self.planned.agent.input_key is not None and self.planned.agent.fan_out is not True
+
+    def _selected_text(self) -> str:
+        first, key = self.planned.depends_on[0], self.planned.agent.input_key or ""
+        return text_of(selected(first, self.scope.outcomes[first], key))
+
+    def _default_prompt(self) -> str:
+        sections = {name: said(name, self.scope.outcomes[name]) for name in self.planned.depends_on}
+        if self._selects:
+            first = self.planned.depends_on[0]
+            sections[first] = said(first, Outcome("succeeded", Reply(self._selected_text())))
+        if self.scope.item is not MISSING:
+            sections = {name: section for name, section in sections.items() if name not in self.planned.listed_by}
+        return default_prompt(self.scope.own_input, sections.values())
+
+    async def _ask_model(self) -> Reply:
+        profile = self.planned.profile
+        if profile is None:
+            message = f"'{self.id}' was planned without a profile"
+            raise TypeError(message)
+        prompt = self.prompt()
+        system = (Message("system", profile.system_prompt),) if profile.system_prompt else ()
+        request = Request(self.id, (*system, Message("user", prompt)), profile, self.means.stream)
+        endpoint = self.means.endpoint(profile)
+        slots = self.means.bounds.of(endpoint, profile.max_parallel)
+        began = Started(self.id, prompt, profile.name, profile.provider, profile.model)
+        ask = limited(self.means.ask(profile), replace(self.turn, slots=((slots, profile.model), *self.turn.slots), began=began))
+        return await ask(request, self.tell)
+
+    async def _run_script(self, agent: ScriptAgent) -> Reply:
+        program = self.planned.program or agent.script
+        argv = [self.means.python, program] if program.endswith(".py") else [program]
+        handed = {
+            "input": self._selected_text() if self._selects else self.scope.input,
+            "parameters": agent.parameters or None,
+            "dependencies": {name: _told(self.scope.outcomes[name]) for name in self.planned.depends_on} or None,
+            "item": None if self.scope.item is MISSING else self.scope.item,
+            "variables": dict(self.scope.variables) or None,
+        }
+        size = len(self.scope.input) + sum(len(self.scope.outcomes[name].text) for name in self.planned.depends_on)
+        stdin = await asyncio.to_thread(_encoded, handed) if size > _LARGE else _encoded(handed)
+        return await self._run(Program(agent.script, argv, str(self.means.cwd), surroundings(self.means.env, agent.env)), stdin)
+
+    async def _run_command(self, agent: CommandAgent) -> Reply:
+        env = surroundings(self.means.env, agent.env)
+        stdin = self.work()
+        return await self._run(
+            Program(agent.command[0], agent.command, str(self.means.cwd), env, agent.success_codes), stdin.encode(errors="replace")
+        )
+
+    async def _run(self, program: Program, stdin: bytes) -> Reply:
+        slots = ((self.means.bounds.programs, ""), *self.turn.slots)
+        async with replace(self.turn, slots=slots, began=Started(self.id)).taken(self.tell):
+            return await run_program(program, stdin)
+
+    async def _call(self, agent: FunctionAgent) -> Reply:
+        prompt = self.prompt()
+        async with replace(self.turn, began=Started(self.id, prompt)).taken(self.tell):
+            try:
+                value = await agent.function(prompt)
+            except FailedError:
+                raise
+            except Exception as error:  # a stranger's code, whose words its author wants to read
+                raise FailedError(Failure(Kind.SCRIPT, f"{type(error).__name__}: {error}")) from error
+        return Reply(value) if isinstance(value, str) else Reply(as_json(value), value, structured=True)
+
+
+def _told(outcome: Outcome) -> Mapping[str, Any]:
+    """What a script hears of a dependency."""
+    text = outcome.reply.text if outcome.reply else None
+    value = json_or_none(outcome)
+    return {"status": outcome.status, "ok": outcome.ok, "cause": outcome.cause or None, "text": text, "json": value}
+
+
+def _encoded(handed: Mapping[str, Any]) -> bytes:
+    return json.dumps(handed, ensure_ascii=False, default=str).encode(errors="replace")

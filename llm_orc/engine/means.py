@@ -1,0 +1,43 @@
+"""What the engine is given to work with."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from llm_orc.domain.message import Ask
+from llm_orc.domain.profile import AUTO, Endpoint, Profile
+from llm_orc.engine.limits import Bounds
+
+Clock = Callable[[], float]
+"""Seconds since 1970 UTC, never running backwards."""
+
+
+def steady_clock() -> Clock:
+    """The time of day now, carried on by a clock that nobody sets."""
+    start = time.time() - time.monotonic()
+    return lambda: start + time.monotonic()
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """Everything from outside that a run needs."""
+
+    ask: Callable[[Profile], Ask]
+    endpoint: Callable[[Profile], Endpoint]
+    bounds: Bounds
+    cwd: Path
+    """Where scripts and commands run."""
+    env: Mapping[str, str]
+    """Of which they see a few."""
+    python: str
+    """The interpreter of `.py` scripts."""
+    clock: Clock = field(default_factory=steady_clock)
+    stream: bool = False
+    """Whether somebody watches the replies as they come."""
+    offline: bool = False
+    """Whether only what is on this machine may be asked."""
+
+    def reachable(self, profile: Profile) -> bool:
+        """Whether its model may be asked."""
+        return not self.offline or (profile.provider != AUTO and self.endpoint(profile).local)

@@ -1,0 +1,302 @@
+"""Makes a plan happen, and tells everything that does."""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from llm_orc.domain.ensemble import EnsembleAgent, FanOut
+from llm_orc.domain.event import Answered, Cancelled, Cause, Failed, Happening, RunEnded, RunStarted, Skipped, Started, Submitted
+from llm_orc.domain.gather import gathered
+from llm_orc.domain.message import FailedError, Failure, Kind, Outcome, Reply, Tell
+from llm_orc.domain.plan import Plan, PlannedAgent
+from llm_orc.domain.result import result_of
+from llm_orc.domain.said import MISSING, ProfileItem, Scope, json_of, selected
+from llm_orc.engine.agents import Call
+from llm_orc.engine.asks import Turn
+from llm_orc.engine.limits import Slots, Stopwatch
+from llm_orc.engine.means import Means
+
+DEFAULT_WIDTH = 64
+"""Children of a fan-out that are open at once where no smaller bound is known."""
+
+
+async def perform(plan: Plan, text: str, means: Means, tell: Tell, *, run: str, stop: asyncio.Future[Cause] | None = None) -> None:
+    """Run the plan on the input, telling every event with its number and time; `stop`, once set, ends it early.
+
+    A failed agent is an event, not an exception. Cancelling this task ends the run as an interrupt does.
+    """
+    told = _numbered(tell, means)
+    for profile in plan.profiles():
+        if means.reachable(profile):
+            means.bounds.of(means.endpoint(profile), profile.max_parallel)
+    told(RunStarted(run, plan.ensemble.name, plan.phases, plan.leaves, text, plan.variables))
+    whole = OpenRun(plan, text, means, told)
+    work = asyncio.create_task(whole.perform())
+    ended = stop if stop is not None else asyncio.get_running_loop().create_future()
+    cause: Cause = "interrupt"
+    try:
+        await asyncio.wait({work, ended}, timeout=plan.timeout_seconds, return_when=asyncio.FIRST_COMPLETED)
+        cause = "" if work.done() else ended.result() if ended.done() else "timeout"
+    finally:
+        work.cancel()
+        await asyncio.wait({work})
+        _raise_bug(work)
+        result, failure = result_of(plan, whole.outcomes, text)
+        told(RunEnded(result, cause, failure))
+
+
+def _raise_bug(work: asyncio.Task[None]) -> None:
+    error = None if work.cancelled() else work.exception()
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if error is not None:
+        raise error
+
+
+def _numbered(tell: Tell, means: Means) -> Tell:
+    last = 0
+
+    def told(event: Happening) -> None:
+        nonlocal last
+        last += 1
+        tell(replace(event, seq=last, at=means.clock()))
+
+    return told
+
+
+@dataclass(slots=True)
+class OpenRun:
+    """A run that agents can be submitted to: a whole run, or the child run of an ensemble agent."""
+
+    plan: Plan
+    text: str
+    means: Means
+    tell: Tell
+    parent: str = ""
+    """The id of the ensemble agent whose child run this is."""
+    slots: tuple[tuple[Slots, str], ...] = ()
+    watches: tuple[Stopwatch, ...] = ()
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    """Of the ensemble's own agents, by name, as they end."""
+    _tasks: dict[str, asyncio.Task[Outcome]] = field(default_factory=dict)
+    _group: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
+
+    async def perform(self) -> None:
+        """Submit every phase; each is gathered, and the phases are gathered together, so that they overlap."""
+        if self.plan.max_parallel is not None:
+            self.slots = ((Slots("max_parallel", self.plan.max_parallel), ""), *self.slots)
+        phased = self.plan.ensemble.execution == "phased"
+        async with self._group:
+            phases: list[list[asyncio.Task[Outcome]]] = []
+            for names in self.plan.phases:
+                barrier = phases[-1] if phased and phases else ()
+                phases.append([self._submit_agent(self.plan.agents[name], barrier) for name in names])
+            await asyncio.gather(*(asyncio.gather(*phase) for phase in phases))
+
+    def submit(
+        self,
+        planned: PlannedAgent,
+        depends_on: Sequence[asyncio.Task[Outcome]] = (),
+        *,
+        id: str,  # noqa: A002 - the word for it
+        parent: str,
+        item: Any = MISSING,
+        index: int = 0,
+    ) -> asyncio.Task[Outcome]:
+        """Add a node; it starts when its dependencies are done and the limits allow. Its task never fails: a failure is its outcome."""
+        needs = tuple(f"{self._prefix}{name}" for name in planned.depends_on) if item is MISSING else ()
+        self.tell(Submitted(id, planned.agent.body, needs, parent, planned.phase))
+        node = Node(self, planned, id, item, index)
+        return self._group.create_task(node.outcome(depends_on), name=id)
+
+    @property
+    def _prefix(self) -> str:
+        return f"{self.parent}/" if self.parent else ""
+
+    def _submit_agent(self, planned: PlannedAgent, barrier: Iterable[asyncio.Task[Outcome]]) -> asyncio.Task[Outcome]:
+        needs = [self._tasks[name] for name in planned.depends_on]
+        task = self.submit(planned, [*needs, *barrier], id=f"{self._prefix}{planned.name}", parent=self.parent)
+        self._tasks[planned.name] = task
+        return task
+
+    def scope(self, planned: PlannedAgent, item: Any, index: int) -> Scope:
+        """What the templates of an agent can name."""
+        outcomes = {**self.plan.missing, **{name: self.outcomes[name] for name in planned.depends_on}}
+        return Scope(self.text, self.plan.variables, outcomes, item, index)
+
+
+@dataclass(slots=True)
+class Node:
+    """One node of an open run, from its submission to its outcome."""
+
+    run: OpenRun
+    planned: PlannedAgent
+    id: str
+    item: Any
+    index: int
+    _children: list[asyncio.Task[Outcome]] = field(default_factory=list)
+
+    async def outcome(self, depends_on: Sequence[asyncio.Task[Outcome]]) -> Outcome:
+        """Wait, decide, act; whatever comes of it is told and kept."""
+        try:
+            if depends_on:
+                await asyncio.wait(depends_on)
+            outcome = await self._decided()
+        except asyncio.CancelledError:
+            self.run.tell(Cancelled(self.id))
+            raise
+        if self.item is MISSING:
+            self.run.outcomes[self.planned.name] = outcome
+        return outcome
+
+    async def _decided(self) -> Outcome:
+        try:
+            scope = self.run.scope(self.planned, self.item, self.index)
+            cause = self._why_not(scope)
+            if cause:
+                return self._skipped(cause)
+            return await self._done(scope)
+        except FailedError as error:
+            if error.failure.kind is Kind.OFFLINE:
+                return self._skipped(Kind.OFFLINE)
+            self.run.tell(Failed(self.id, error.failure, error.partial, error.usage))
+            return Outcome("failed", failure=error.failure, cause=str(error.failure), children=self._ended_children())
+
+    def _skipped(self, cause: str) -> Outcome:
+        self.run.tell(Skipped(self.id, str(cause)))
+        return Outcome("skipped", cause=str(cause))
+
+    def _why_not(self, scope: Scope) -> str:
+        """Why it is not run at all, or nothing. An item has been through this as part of its fan-out."""
+        planned = self.planned
+        if planned.profile is not None and not self.run.means.reachable(planned.profile):
+            return Kind.OFFLINE
+        if self.item is not MISSING:
+            return ""
+        there = [name for name in planned.depends_on if scope.outcomes[name].ok]
+        if len(there) < planned.required:
+            lacking = [name for name in planned.depends_on if name not in there]
+            causes = {scope.outcomes[name].cause for name in lacking}
+            return Kind.OFFLINE if causes == {Kind.OFFLINE} else "no reply from " + ", ".join(lacking)
+        return "" if _wanted(planned, scope) else "when"
+
+    async def _done(self, scope: Scope) -> Outcome:
+        planned = self.planned
+        if planned.agent.fan_out and self.item is MISSING:
+            return await self._fanned_out(scope)
+        async with Stopwatch(self._seconds) as watch:
+            watches = (*self.run.watches, watch)
+            if isinstance(planned.agent, EnsembleAgent):
+                reply = await self._child_run(scope, watches)
+            else:
+                turn = Turn(Started(self.id), self.run.slots, watches)
+                reply = await Call(self.id, planned, scope, turn, self.run.means, self.run.tell).reply()
+        self.run.tell(Answered(self.id, reply))
+        return Outcome("succeeded", reply)
+
+    @property
+    def _seconds(self) -> float | None:
+        profile = self.planned.profile
+        return self.planned.agent.timeout_seconds or (profile.timeout_seconds if profile else None)
+
+    async def _child_run(self, scope: Scope, watches: tuple[Stopwatch, ...]) -> Reply:
+        plan = self.planned.child
+        if plan is None:
+            message = f"'{self.id}' was planned without its child"
+            raise TypeError(message)
+        turn = Turn(Started(self.id))
+        text = Call(self.id, self.planned, scope, turn, self.run.means, self.run.tell).work() or plan.ensemble.default_task or ""
+        self.run.tell(Started(self.id, text))
+        child = OpenRun(plan, text, self.run.means, self.run.tell, self.id, self.run.slots, watches)
+        try:
+            async with asyncio.timeout(plan.timeout_seconds):
+                await child.perform()
+        except TimeoutError:
+            raise FailedError(Failure(Kind.TIMEOUT, f"'{plan.ensemble.name}' was not done within {plan.timeout_seconds:g} s")) from None
+        result, failure = result_of(plan, child.outcomes, text)
+        if failure is not None:
+            raise FailedError(failure, partial=result)
+        if not any(child.outcomes[leaf].ok for leaf in plan.leaves):
+            raise FailedError(_common_failure(f"no agent of '{plan.ensemble.name}' came to a result", child.outcomes))
+        return Reply(result)
+
+    # Fan-out
+
+    async def _fanned_out(self, scope: Scope) -> Outcome:
+        items = self._items(scope)
+        self.run.tell(Started(self.id, items=len(items)))
+        window = asyncio.Semaphore(self._width())
+        for index, item in enumerate(items):
+            await window.acquire()
+            child = self.run.submit(self._planned_item(index), id=f"{self.id}[{index}]", parent=self.id, item=item, index=index)
+            child.add_done_callback(lambda _: window.release())
+            self._children.append(child)
+        if self._children:
+            await asyncio.wait(self._children)
+        outcomes = self._ended_children()
+        if items and not any(outcome.ok for outcome in outcomes):
+            raise FailedError(_common_failure(f"none of {len(items)} items succeeded", dict(enumerate(outcomes))))
+        reply = gathered(self.planned.agent.gather, self.id, outcomes)
+        self.run.tell(Answered(self.id, reply))
+        return Outcome("succeeded", reply, children=outcomes, fanned_out=True)
+
+    def _ended_children(self) -> tuple[Outcome, ...]:
+        return tuple(child.result() for child in self._children if child.done() and not child.cancelled())
+
+    def _planned_item(self, index: int) -> PlannedAgent:
+        planned = self.planned
+        if not planned.variants:
+            return planned
+        variant = planned.variants[index]
+        return replace(planned, profile=variant.profile, child=variant.child)
+
+    def _items(self, scope: Scope) -> Sequence[Any]:
+        planned, agent = self.planned, self.planned.agent
+        if planned.variants:
+            return [ProfileItem(variant.name) for variant in planned.variants]
+        if planned.items is not None:
+            items, whence = planned.items.value(scope), "'items'"
+        elif isinstance(agent.fan_out, FanOut):
+            items, whence = agent.fan_out.items, "'items'"
+        else:
+            source = planned.depends_on[0]
+            outcome, whence = scope.outcomes[source], f"the reply of '{source}'"
+            items = selected(source, outcome, agent.input_key) if agent.input_key else json_of(source, outcome)
+        if isinstance(items, Mapping | str) or not isinstance(items, Sequence):
+            raise FailedError(Failure(Kind.MALFORMED, f"{whence} is no list", "fan_out needs a JSON list to go over"))
+        return items
+
+    def _width(self) -> int:
+        """How many children are open at once: no more than the narrowest bound they all have to pass."""
+        own = self.planned.agent.fan_out.max_parallel if isinstance(self.planned.agent.fan_out, FanOut) else None
+        if own is not None:
+            return own
+        sizes = [slots.size for slots, _ in self.run.slots]
+        profile = self.planned.profile
+        if profile is not None and self.run.means.reachable(profile):
+            sizes.append(self.run.means.bounds.of(self.run.means.endpoint(profile), profile.max_parallel).size)
+        elif self.planned.agent.body in {"script", "command"}:
+            sizes.append(self.run.means.bounds.programs.size)
+        return min((size for size in sizes if size is not None), default=DEFAULT_WIDTH)
+
+
+def _wanted(planned: PlannedAgent, scope: Scope) -> bool:
+    if planned.when is None:
+        return planned.agent.when is not False
+    value = planned.when.value(scope)
+    if type(value) is str:  # the reply of an agent is more than a text: it knows whether there is one
+        hint = "compare it, as in {{ variables.mode == 'deep' }}"
+        raise FailedError(Failure(Kind.MALFORMED, f"'when' gave the text '{value[:40]}', which is neither true nor false", hint))
+    return bool(value)
+
+
+def _common_failure(what: str, outcomes: Mapping[Any, Outcome]) -> Failure:
+    """Why all of them came to nothing: as one kind of failure, that of the first."""
+    causes = {outcome.cause for outcome in outcomes.values() if not outcome.ok}
+    if causes == {Kind.OFFLINE}:
+        return Failure(Kind.OFFLINE, what)
+    first = next((outcome.failure for outcome in outcomes.values() if outcome.failure), None)
+    if first is None:
+        return Failure(Kind.EMPTY, f"{what}: every one was skipped ({', '.join(sorted(causes))})")
+    return Failure(first.kind, f"{what}; first: {first.what}", first.hint)

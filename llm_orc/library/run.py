@@ -1,0 +1,69 @@
+"""Run an ensemble from Python."""
+
+import asyncio
+import os
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from llm_orc.app import Session, input_of, planned
+from llm_orc.config.layers import read_layers
+from llm_orc.config.surroundings import Surroundings
+from llm_orc.domain.ensemble import Ensemble
+from llm_orc.domain.event import Happening
+from llm_orc.domain.plan import Choices
+from llm_orc.domain.problem import ProblemError
+from llm_orc.domain.profile import Profile
+from llm_orc.domain.run import Run
+
+Listener = Callable[[Happening], None]
+
+
+async def arun(  # noqa: PLR0913 - keywords, each of which stands alone
+    ensemble: str | os.PathLike[str] | Ensemble,
+    input: str = "",
+    *,
+    variables: Mapping[str, Any] | None = None,
+    only: Iterable[str] = (),
+    no_deps: bool = False,
+    profile: str | None = None,
+    agent_profiles: Mapping[str, str] | None = None,
+    profiles: Iterable[Profile] = (),
+    providers: Mapping[str, Callable[..., Any]] | None = None,
+    max_parallel: int | None = None,
+    offline: bool = False,
+    stream: bool = False,
+    listeners: Iterable[Listener] = (),
+    cwd: str | os.PathLike[str] | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Run:
+    """Run an ensemble, by name, by path or as an object, and give its run; raises ProblemError when something is wrong before it starts.
+
+    `variables`, `only`, `no_deps`, `max_parallel`, `offline` are the flags of `llm-orc invoke`; `profile` and `agent_profiles` are
+    `--profile NAME` and `--profile AGENT=NAME`. `profiles` are added to those of the files; `providers` are async callables, by the
+    provider name that profiles use: from a prompt to a text, or a whole `Ask`. Each listener hears every event; one that raises is told
+    no more. With `stream` the events hold the replies piece by piece. Failed agents are in the run, not raised.
+    """
+    environment = dict(os.environ if env is None else env)
+    where = Surroundings(Path(cwd or Path.cwd()), Path(environment.get("HOME") or Path.home()), environment)
+    choices = Choices(variables or {}, tuple(only), no_deps, profile, agent_profiles or {}, max_parallel)
+    named = ensemble if isinstance(ensemble, Ensemble) else os.fspath(ensemble)
+    layers = read_layers(where)
+    plan = planned(layers, named, choices, {each.name: each for each in profiles})
+    if plan.untrusted:
+        raise ProblemError(*plan.untrusted)
+    text = input_of(plan, input)
+    async with Session(layers, plan, offline, providers or {}) as session:
+        await session.settle()
+        return await session.perform(text, listeners, stream=stream)
+
+
+def run(ensemble: str | os.PathLike[str] | Ensemble, input: str = "", **options: Any) -> Run:
+    """`arun` for programs that do not await; works inside a running event loop too, which stands still meanwhile."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(arun(ensemble, input, **options))
+    with ThreadPoolExecutor(1, thread_name_prefix="llm-orc") as thread:
+        return thread.submit(lambda: asyncio.run(arun(ensemble, input, **options))).result()
