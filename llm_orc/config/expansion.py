@@ -47,4 +47,5 @@ def _filled(document: Document, path: KeyPath, value: Any, env: Mapping[str, str
             return env[name]
         return found[0]
 
+    document.filled[path] = value
     return _REFERENCE.sub(replacement, value)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm_orc.config.reading import Document, parse, read_text
-from llm_orc.config.trust import Surroundings, is_trusted, refuse_foreign
+from llm_orc.config.surroundings import Surroundings
+from llm_orc.config.trust import is_trusted, refuse_foreign
 from llm_orc.domain.problem import Place, Problem, ProblemError
 from llm_orc.domain.profile import NAME_PATTERN
 
@@ -75,6 +76,8 @@ class FolderFiles:
     """The files that an ensemble in a folder may name."""
 
     folder: Folder
+    beside: Path
+    """The folder that the ensemble itself lies in."""
 
     @property
     def trusted(self) -> bool:
@@ -101,7 +104,8 @@ class FolderFiles:
         return str(path.absolute())
 
     def _find(self, name: str, kind: str) -> Path:
-        homes = dict.fromkeys((self.folder.path, self.folder.path / kind, self.folder.root))
+        base = self.folder.path / "ensembles" if self.folder.layer == BUILT_IN else self.folder.path
+        homes = dict.fromkeys((base, base / kind, self.beside, self.beside / kind, self.folder.root))
         try:
             found = next((home / name for home in homes if (home / name).exists()), None)
         except (OSError, ValueError):  # too long, or with a NUL in it
@@ -120,7 +124,7 @@ def layers_of(where: Surroundings) -> tuple[Folder, ...]:
     folders = [Folder(BUILT_IN, built_in, built_in, trusted=True, where=where)]
     user = where.settings
     folders.append(Folder(USER, user, user, trusted=True, where=where))
-    project = _project(where)
+    project = project_folder(where)
     if project and project.resolve() != user.resolve():
         refuse_foreign(project, where)
         root = project.parent.resolve()
@@ -135,14 +139,14 @@ def folder_of(file: Path, known: Iterable[Folder], where: Surroundings) -> Folde
         if home.resolve() == folder.path.resolve():
             return folder
     real = file.resolve().parent
-    for folder in known:
-        if folder.layer != BUILT_IN and real.is_relative_to(folder.root):
-            return Folder(CALLED, home, folder.root, folder.trusted, where)
-    root = next((above for above in (real, *real.parents) if (above / ".git").exists() or (above / ".llm-orc").is_dir()), real)
+    if real.is_relative_to(where.settings.resolve()):
+        return Folder(CALLED, home, real, trusted=True, where=where)
+    marked = (above for above in (real, *real.parents) if (above / ".git").exists() or (above / ".llm-orc").is_dir())
+    root = next((above for above in marked if above != where.home.resolve()), real)
     return Folder(CALLED, home, root, is_trusted(root, where), where)
 
 
-def _project(where: Surroundings) -> Path | None:
+def project_folder(where: Surroundings) -> Path | None:
     """The nearest `.llm-orc` upward, no further than the root of the repository or home."""
     for above in (where.cwd, *where.cwd.parents):
         if (above / ".llm-orc").is_dir():

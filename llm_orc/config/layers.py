@@ -1,6 +1,6 @@
 """Ensembles, profiles and settings of all layers together: built-in < user < project < environment < flags."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -11,11 +11,13 @@ from llm_orc.config.folders import PROJECT, SUFFIXES, USER, Folder, FolderFiles,
 from llm_orc.config.reading import Document
 from llm_orc.config.settings import ENVIRONMENT, Layered, Settings, merged, read_config, read_environment
 from llm_orc.config.shelf import Entry, Shelf
-from llm_orc.config.trust import Surroundings
+from llm_orc.config.surroundings import Surroundings
 from llm_orc.config.written import ensemble_of, file_name, profile_of
 from llm_orc.domain.ensemble import Ensemble
 from llm_orc.domain.problem import Problem, ProblemError, in_order, nearest
 from llm_orc.domain.profile import Profile
+
+__all__ = ["Layers", "Surroundings", "normalised_host", "read_layers"]
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -122,7 +124,7 @@ class Layers:
 
     def _read_ensemble(self, folder: Folder, path: Path) -> Ensemble:
         document = folder.document(path)
-        ensemble = ensemble_of(document, FolderFiles(folder), file_name(path))
+        ensemble = ensemble_of(document, FolderFiles(folder, path.parent), file_name(path))
         self.told.extend(document.problems)
         return ensemble
 

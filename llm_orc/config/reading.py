@@ -43,6 +43,8 @@ class Document:
     keys: dict[KeyPath, tuple[int, int]] = field(default_factory=dict)
     """Where each key stands."""
     problems: list[Problem] = field(default_factory=list)
+    filled: dict[KeyPath, str] = field(default_factory=dict)
+    """Texts as they were before an environment variable, perhaps a secret, was filled in."""
 
     def fault(self, path: KeyPath, what: str, hint: str = "", *, warning: bool = False) -> None:
         """Note what is wrong with the value at `path`."""
@@ -74,6 +76,8 @@ def read_text(path: Path, shown: str) -> str:
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise ProblemError(Problem("there is no such file", place)) from None
     except IsADirectoryError:
         raise ProblemError(Problem("is a folder, not a file", place)) from None
     except OSError as error:
@@ -252,7 +256,8 @@ class _Construction:
 
 def _is_bare_template(node: yaml.Node) -> bool:
     """Whether this is `{{ x }}` as YAML sees it: a mapping whose one key is a mapping."""
-    return bool(node.flow_style and len(node.value) == 1 and isinstance(node.value[0][0], yaml.MappingNode) and node.value[0][0].flow_style)
+    keys = [key for key, _ in node.value] if isinstance(node, yaml.MappingNode) and node.flow_style else []
+    return len(keys) == 1 and isinstance(keys[0], yaml.MappingNode) and bool(keys[0].flow_style)
 
 
 def _short(tag: str) -> str:

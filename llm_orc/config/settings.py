@@ -99,7 +99,7 @@ def read_environment(env: Mapping[str, str]) -> tuple[list[Layered], list[Proble
     """What LLM_ORC_* variables set, and warnings for those that are nobody's; raises ProblemError."""
     found: list[Layered] = []
     problems: list[Problem] = []
-    known = {f"{PREFIX}{key.upper()}": (key,) for key in Settings.model_fields}
+    known: dict[str, KeyPath] = {f"{PREFIX}{key.upper()}": (key,) for key in Settings.model_fields}
     known |= {f"{PREFIX}LIMITS_{key.upper()}": ("limits", key) for key in Limits.model_fields}
     for variable in sorted(name for name in env if name.startswith(PREFIX) and env[name]):
         if variable.removeprefix(PREFIX).lower() in UNBUILT["config"]:

@@ -25,16 +25,13 @@ class Entry(Generic[Thing]):
     """Raises ProblemError."""
 
 
-Entries = Callable[[str | None], Iterator[Entry[Thing]]]
-"""The entries of that name, or all, highest layer first."""
-
-
 class Shelf(Mapping[str, Thing]):
     """The ensembles or the profiles of all layers. A lookup raises KeyError for an unknown name, ProblemError for a broken file."""
 
-    def __init__(self, kind: str, found: Entries[Thing], warn: Callable[[Problem], None]) -> None:
+    def __init__(self, kind: str, found: Callable[[str | None], Iterator[Entry[Thing]]], warn: Callable[[Problem], None]) -> None:
+        """`found` gives the entries of a name, or all, highest layer first."""
         self._kind = kind
-        self._found = found
+        self._found: Callable[[str | None], Iterator[Entry[Thing]]] = found
         self._warn = warn
         self._read: dict[tuple[Path, str], Thing] = {}
 

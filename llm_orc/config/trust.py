@@ -2,36 +2,12 @@
 
 import json
 import os
-import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from llm_orc.config.surroundings import Surroundings
 from llm_orc.domain.problem import Place, Problem, ProblemError
 
 WORLD_WRITABLE = 0o002
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """Where a command was called: what is read of the machine comes from here."""
-
-    cwd: Path
-    home: Path
-    env: Mapping[str, str]
-
-    @property
-    def settings(self) -> Path:
-        """The user's own layer, on macOS too."""
-        xdg = self.env.get("XDG_CONFIG_HOME", "")
-        return (Path(xdg) if xdg.startswith("/") else self.home / ".config") / "llm-orc"
-
-    def shown(self, path: Path) -> str:
-        """A path as it is shortest to read and to click on: relative where it lies below the working directory."""
-        try:
-            return str(path.relative_to(self.cwd))
-        except ValueError:
-            return str(path)
 
 
 def is_trusted(folder: Path, where: Surroundings) -> bool:
@@ -79,6 +55,8 @@ def _file(where: Surroundings) -> Path:
 
 
 def _remember(folders: set[str], where: Surroundings) -> None:
+    import tempfile  # costs 5 ms, needed only here
+
     file = _file(where)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -6,13 +6,13 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from llm_orc.config.faults import note_faults
+from llm_orc.config.faults import at, note_faults
 from llm_orc.config.foreign import refuse_references, translate, translate_agent, translate_ensemble
 from llm_orc.config.reading import Document
 from llm_orc.config.secrets import refuse_keys
 from llm_orc.config.unbuilt import refuse_unbuilt
 from llm_orc.domain.ensemble import Ensemble, Files
-from llm_orc.domain.problem import KeyPath
+from llm_orc.domain.problem import KeyPath, Problem, ProblemError
 from llm_orc.domain.profile import Profile
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -50,11 +50,7 @@ def ensemble_of(document: Document, files: Files, name: str) -> Ensemble:
 
 def profile_of(document: Document, name: str, path: KeyPath = ()) -> Profile:
     """The profile that stands at `path` in a document; raises ProblemError with all that is wrong."""
-    data = document.data
-    for step in path:
-        data = data[step]
-    if not path:
-        data = mapping_of(document, "a profile names a model and a provider")
+    data = at(document.data, path) if path else mapping_of(document, "a profile names a model and a provider")
     if isinstance(data, dict):
         refuse_keys(document, data, path)
         translate(document, data, path)
@@ -78,16 +74,15 @@ def mapping_of(document: Document, hint: str) -> dict[str, Any]:
 
 def validated(document: Document, model: type[Model], path: KeyPath = ()) -> Model:
     """The value at `path` as `model`; raises ProblemError with everything that is wrong in the document."""
-    data = document.data
-    for step in path:
-        data = data[step]
     try:
-        made = model.model_validate(data)
+        made = model.model_validate(at(document.data, path))
     except ValidationError as error:
         note_faults(document, model, error, path)
-        made = None
+        document.check()
+        raise ProblemError(
+            Problem("cannot be read as it is", document.source.at(*path))
+        ) from None  # pragma: no cover - each fault was noted
     document.check()
-    assert made is not None, "validation failed without a problem"  # noqa: S101 - note_faults notes at least one
     return made
 
 
