@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from llm_orc import __version__
 from tests.project import NewProject, run
 
 ROOT = Path(__file__).parents[2]
@@ -47,7 +48,7 @@ def test_the_installed_command_finds_what_is_shipped(wheel: Path, project: NewPr
 
     here = project()
     assert run(python, "-P", "-c", "import llm_orc; print(llm_orc.__file__)", cwd=here.path).out.startswith(str(packages))
-    for args, answer in ((["--version"], METADATA["version"]), (["list"], "code-review")):
+    for args, answer in ((["--version"], __version__), (["list"], "code-review")):
         done = run(venv / "bin/llm-orc", *args, cwd=here.path, env=here.env())
         assert (done.err, done.code) == ("", 0)
         assert answer in done.out
