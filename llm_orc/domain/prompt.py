@@ -129,10 +129,9 @@ class Templates:
         return self._names(text, (*trail, name))
 
 
-def check(template: Template, legal: Iterable[str], agents: Iterable[str], variables: Iterable[str]) -> list[Problem]:
-    """What a template names that is not there; problems without a place."""
-    legal, agents, variables = sorted(legal), list(agents), list(variables)
-    known = {identifier(name): name for name in agents}
+def check(template: Template, legal: Iterable[str], known: Mapping[str, str], variables: Iterable[str]) -> list[Problem]:
+    """What a template names that is not there; problems without a place. `known` are the agents, by how templates write them."""
+    legal, variables = sorted(legal), list(variables)
     problems = [Problem(f"the template in '{template.key}' is broken: {fault}") for fault in template.names.faults]
     problems += [
         Problem(
@@ -141,7 +140,7 @@ def check(template: Template, legal: Iterable[str], agents: Iterable[str], varia
         for name in sorted(template.names.top - set(legal) - _CONSTRUCTS)
     ]
     problems += [
-        Problem(f"no agent '{name}'", hint=nearest(name, agents) or "the agents are: " + ", ".join(agents[:8]))
+        Problem(f"no agent '{name}'", hint=nearest(name, known.values()) or "the agents are: " + ", ".join([*known.values()][:8]))
         for name in sorted(template.names.agents - known.keys())
     ]
     problems += [

@@ -61,7 +61,10 @@ class _Resolution:
     problems: list[Problem] = field(default_factory=list)
     untrusted: list[Problem] = field(default_factory=list)
     templates: Templates = field(init=False)
-    names: tuple[str, ...] = field(init=False)
+    names: dict[str, None] = field(init=False)
+    """Of all agents, in file order."""
+    known: dict[str, str] = field(init=False)
+    """The same, by how templates write them."""
     paths: dict[str, KeyPath] = field(init=False)
     """Where each agent stands in the file."""
 
@@ -70,7 +73,8 @@ class _Resolution:
         self.paths = {SYNTHESIS: ("synthesis",)}
         for index, agent in enumerate(self.ensemble.agents):
             self.paths.setdefault(agent.name, ("agents", index))
-        self.names = tuple(dict.fromkeys(agent.name for agent in self.ensemble.agents))
+        self.names = dict.fromkeys(agent.name for agent in self.ensemble.agents)
+        self.known = {identifier(name): name for name in self.names}
 
     def plan(self) -> Plan:
         variables, faults = typed_variables(self.ensemble, self.choices.variables)
@@ -147,7 +151,8 @@ class _Resolution:
         agent = self._with_files(agent, path)
         prompt, when, items = self._templates_of(agent, path)
         named = [name for template in (prompt, when, items) if template for name in template.names.agents]
-        implied = tuple(name for name in self.names if identifier(name) in named and name not in agent.depends_on)
+        there = {self.known[name] for name in named if name in self.known}
+        implied = tuple(sorted(there.difference(agent.depends_on), key=self.paths.__getitem__))
         planned = PlannedAgent(agent, (*dict.fromkeys(agent.depends_on), *implied), frozenset(implied), (), prompt, when, items, path=path)
         self._check_edges(planned, path)
         if prompt is not None and prompt.tagged:
@@ -180,7 +185,7 @@ class _Resolution:
         return prompt, when, items
 
     def _template(self, template: Template, legal: frozenset[str], path: KeyPath) -> Template:
-        problems = check(template, legal, self.names, self.ensemble.variables)
+        problems = check(template, legal, self.known, self.ensemble.variables)
         self.problems += [replace(problem, place=self._at(*path)) for problem in problems]
         return template
 
@@ -189,7 +194,7 @@ class _Resolution:
         for index, name in enumerate(agent.depends_on):
             spot: KeyPath = (*path, "depends_on", index)
             if name not in self.names and agent.name != SYNTHESIS:
-                self._wrong(f"no agent '{name}'", spot, nearest(name, self.names) or "the agents are: " + ", ".join(self.names[:8]))
+                self._wrong(f"no agent '{name}'", spot, nearest(name, self.names) or "the agents are: " + ", ".join([*self.names][:8]))
             elif name in agent.depends_on[:index]:
                 self._wrong(f"'{name}' is named twice", spot)
         if isinstance(agent.require, int) and agent.require > count:
