@@ -59,7 +59,8 @@ def document(run: Run, *, verbose: bool = False) -> dict[str, Any]:
 
 
 def _agent(run: Run, node: Node, *, verbose: bool) -> dict[str, Any]:
-    reply = node.reply
+    reply, children = node.reply, [_agent(run, child, verbose=verbose) for child in run.below(node)]
+    unpriced = any(child["usage"]["total"] and child["cost"] is None for child in children)
     return {
         "name": node.name,
         "status": node.status,
@@ -72,9 +73,9 @@ def _agent(run: Run, node: Node, *, verbose: bool) -> dict[str, Any]:
         "model": node.model or None,
         "attempts": reply.attempts if reply else None,
         "usage": plain(node.usage),
-        "cost": reply.cost if reply else None,
+        "cost": None if unpriced else node.cost,
         "seconds": _seconds(node.seconds),
-        "children": [_agent(run, child, verbose=verbose) for child in run.below(node)],
+        "children": children,
     }
 
 

@@ -7,7 +7,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.markdown import Heading, Markdown, MarkdownElement
-from rich.text import Text
+from rich.theme import Theme
 
 from llm_orc.domain.event import Happening
 from llm_orc.domain.run import Run
@@ -18,6 +18,23 @@ WIDEST = 120
 """Columns beyond which lines of prose are hard to read."""
 LONGEST = 200_000
 """Characters up to which a result is laid out; a longer one is printed as it is."""
+CALM = Theme(
+    {
+        "markdown.h1": "bold underline cyan",
+        "markdown.h2": "bold cyan",
+        **dict.fromkeys(("markdown.h3", "markdown.h4", "markdown.h5", "markdown.h6"), "bold"),
+        "markdown.code": "cyan",
+        "markdown.block_quote": "italic",
+        "markdown.item.bullet": "cyan",
+        "markdown.item.number": "cyan",
+        "markdown.link": "none",
+        "markdown.link_url": "blue underline",
+        "markdown.table.header": "bold",
+        "markdown.table.border": "dim",
+        "markdown.hr": "dim",
+    }
+)
+"""Few colours, all of them the terminal's own."""
 
 
 class Rich:
@@ -38,7 +55,7 @@ class Rich:
 
 
 def laid_out(markup: str, width: int, *, color: bool) -> str:
-    """Markdown for a terminal of this width, in the terminal's own colours or none; whatever a model wrote, it cannot drive the terminal."""
+    """Markdown for a terminal of this width, in its own colours or none; a model cannot drive it."""
     markup = harmless(markup)
     if len(markup) > LONGEST:
         return markup.rstrip("\n") + "\n"
@@ -49,6 +66,7 @@ def laid_out(markup: str, width: int, *, color: bool) -> str:
         force_terminal=color,
         color_system="standard" if color else None,
         legacy_windows=False,
+        theme=CALM,
         _environ={},
     )
     console.print(Page(markup))
@@ -66,22 +84,22 @@ class Page(Markdown):
         self.markup, self.parsed = markup, parser.parse(markup)
         for token in self.parsed:
             for child in token.children or ():
-                _break(child)
+                _as_meant(child)
 
 
-def _break(token: Token) -> None:
+def _as_meant(token: Token) -> None:
     if token.type == "softbreak":
         token.type = "hardbreak"
+    elif token.type == "image":
+        token.type, token.content = "text", f"{token.content} ({token.attrs['src']})"
 
 
 class LeftHeading(Heading):
-    """A heading at the left edge, one colour for all levels."""
+    """A heading at the left edge."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """An empty line, and the words."""
+        """The words alone."""
         self.text.justify = "left"
-        self.text.stylize("bold underline" if self.tag == "h1" else "bold")
-        yield Text("")
         yield self.text
 
 

@@ -10,7 +10,7 @@ from llm_orc.domain.plan import Plan
 from llm_orc.domain.problem import Place, Problem, ProblemError
 from llm_orc.domain.prompt import ALWAYS, Templates, check
 from llm_orc.domain.run import Node, Run
-from llm_orc.domain.said import Scope
+from llm_orc.domain.said import Scope, identifier
 from llm_orc.render.formats import Paper
 from llm_orc.render.json import document
 
@@ -25,7 +25,8 @@ class Template:
         self._name, self._paper = name, paper
         text = _text(name, paper.plan)
         self._template = Templates(paper.plan.ensemble.files).read(text, name)
-        problems = check(self._template, ALWAYS | {"run", "result"}, paper.plan.agents, paper.plan.variables)
+        known = {identifier(agent): agent for agent in (*paper.plan.agents, *paper.plan.missing)}
+        problems = check(self._template, ALWAYS | {"run", "result"}, known, paper.plan.variables)
         if problems:
             raise ProblemError(*(replace(problem, place=Place(name)) for problem in problems))
 

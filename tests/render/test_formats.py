@@ -26,7 +26,7 @@ MIXED = (
     *answered("per_file[0]", "fine", cost=0.25, attempts=2),
     Started("per_file[1]"),
     Failed("per_file[1]", REFUSED, "half", Usage(7)),
-    Answered("per_file", Reply("fine", value=["fine", None], structured=True, usage=Usage(107, 10), cost=0.25)),
+    Answered("per_file", Reply("fine", value=["fine", None], structured=True)),
     Skipped("late", "offline"),
     Warned("judge", "the reply was cut"),
     *answered("judge", "ship it", usage=Usage(50, 5, 20, 2, estimated=True)),
@@ -36,10 +36,17 @@ MIXED = (
 
 def test_text_is_the_result_verbatim_and_one_newline() -> None:
     for name in ("text", "markdown"):
-        for result, printed in (("# a\n\tb", "# a\n\tb\n"), ("a\n", "a\n"), ("a\n\n", "a\n\n"), ("", "")):
+        for result, printed in (("# a\n\tb", "# a\n\tb\n"), ("a\n", "a\n"), ("a\n\n", "a\n\n")):
             page, sheet = paper()
             played(open_format(name, page), *one_agent(result))
             assert sheet.text == printed
+
+
+def test_without_a_result_nothing_is_printed() -> None:
+    for name in ("text", "markdown", "rich"):
+        page, sheet = paper()
+        played(open_format(name, page), *begun("judge"), Failed("judge", REFUSED), RunEnded(""))
+        assert sheet.text == ""
 
 
 def test_nothing_is_written_before_the_end_without_streaming() -> None:
@@ -78,7 +85,7 @@ def test_what_the_stream_left_out_is_written_at_the_end() -> None:
     assert sheet.pieces == ["one", ", two\n"]
 
 
-@pytest.mark.parametrize("end", [Failed("judge", REFUSED, "one"), Cancelled("judge", "interrupt", "one")])
+@pytest.mark.parametrize("end", [Failed("judge", REFUSED, "one"), Cancelled("judge")])
 def test_a_stream_that_breaks_is_known_to_be_cut(end: Failed | Cancelled) -> None:
     page, sheet = paper(stream=True)
     text = open_format("text", page)
@@ -136,6 +143,8 @@ def test_json_is_what_the_design_promises() -> None:
         "children": [],
     }
     assert per_file["children"][1]["usage"]["total"] == 7
+    assert per_file["usage"]["total"] == 110 + 7
+    assert (per_file["cost"], per_file["children"][0]["cost"]) == (None, 0.25)  # what the failed child cost is not known
     assert (late["status"], late["cause"], late["seconds"], late["text"]) == ("skipped", "offline", None, None)
     assert judge["usage"] == {"input": 50, "output": 5, "total": 55, "cached": 20, "reasoning": 2, "estimated": True}
     assert (judge["seconds"], judge["prompt"], judge["provider"]) == (1.5, "Look at it.", "openai-compatible")
@@ -180,7 +189,10 @@ def test_the_published_schema_describes_every_output() -> None:
     ):
         page, sheet = paper()
         played(open_format("json", page), *events)
-        assert [error.message for error in schema.iter_errors(json.loads(sheet.text))] == []
+        out = json.loads(sheet.text)
+        assert [error.message for error in schema.iter_errors(out)] == []
+    page, sheet = paper()
+    played(open_format("json", page), *MIXED)
     out = json.loads(sheet.text)
     assert not schema.is_valid(out | {"more": 1})
     out["agents"][0].pop("cause")
@@ -238,10 +250,10 @@ def test_a_template_is_checked_before_the_run(tmp_path: Path) -> None:
         ("no agent 'jugde'", "did you mean 'judge'?"),
         (f"no name 'resutl' in the template of '{file}'", "did you mean 'result'?"),
     ]
-    with pytest.raises(ProblemError, match="no folder to look for 'nowhere.j2' in"):
+    with pytest.raises(ProblemError, match="no folder to look for"):
         open_format("nowhere.j2", paper()[0])
+    tmp_path.joinpath("d.j2").mkdir()
     with pytest.raises(ProblemError, match="Is a directory"):
-        tmp_path.joinpath("d.j2").mkdir()
         open_format(str(tmp_path / "d.j2"), paper()[0])
 
 

@@ -1,0 +1,236 @@
+"""One picture of a run for a terminal: its phases as a tree, the text of one agent, a line of totals; never too high or wide."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain, islice
+
+from rich.cells import cell_len, chop_cells, set_cell_size
+from rich.console import Console, ConsoleOptions
+from rich.segment import Segment
+from rich.style import Style
+
+from llm_orc.domain.event import Answered, Cancelled, Delta, Failed, Happening, Skipped, Started, Submitted
+from llm_orc.domain.message import Status
+from llm_orc.domain.run import Node, Run
+from llm_orc.render.safe import harmless, one_line
+from llm_orc.render.words import STATE_COLORS, counted, listed, seconds, tokens
+
+Row = list[Segment]
+MARKS: dict[Status, str] = {"pending": "·", "running": "●", "succeeded": "✓", "failed": "✗", "skipped": "-", "cancelled": "✗"}
+PLAIN_MARKS: dict[Status, str] = {"pending": ".", "running": "*", "succeeded": "+", "failed": "x", "skipped": "-", "cancelled": "x"}
+TREE = ("├─ ", "└─ ", "│  ", "   ")
+PLAIN_TREE = ("|- ", "`- ", "|  ", "   ")
+STYLES = {status: Style(color=color) if color != "dim" else Style(dim=True) for status, color in STATE_COLORS.items()}
+BOLD, DIM, PLAIN = Style(bold=True), Style(dim=True), Style()
+WIDEST_NAME = 28
+LETTERS_PER_TOKEN = 4
+FOCUS_ROWS = 6
+
+
+@dataclass(slots=True)
+class View:
+    """What has to be known of a run to draw it without looking at every node: constant work per event."""
+
+    run: Run
+    states: dict[str, Status] = field(default_factory=dict)
+    phase_of: dict[str, int] = field(default_factory=dict)
+    """Of each node, that of the agent at the top."""
+    running: dict[str, None] = field(default_factory=dict)
+    failed: dict[str, None] = field(default_factory=dict)
+    counts: Counter[Status] = field(default_factory=Counter)
+    by_phase: dict[int, Counter[Status]] = field(default_factory=lambda: defaultdict(Counter))
+    ended_below: Counter[str] = field(default_factory=Counter)
+    """Children that have ended, per parent."""
+    letters: Counter[str] = field(default_factory=Counter)
+    """Streamed so far, per node."""
+    focus: str = ""
+    """The agent whose text is shown: it keeps the place until it ends."""
+
+    def tell(self, event: Happening) -> None:
+        """Remember what happened."""
+        match event:
+            case Delta():
+                self.letters[event.node] += len(event.text)
+                if self.focus not in self.running:
+                    self.focus = event.node
+            case Submitted():
+                self.phase_of[event.node] = self.phase_of[event.parent] if event.parent else event.phase
+                self._becomes(event.node, "pending")
+            case Started():
+                self._becomes(event.node, "running")
+            case Answered():
+                self._becomes(event.node, "succeeded")
+            case Failed():
+                self._becomes(event.node, "failed")
+            case Skipped():
+                self._becomes(event.node, "skipped")
+            case Cancelled():
+                self._becomes(event.node, "cancelled")
+            case _:
+                pass
+
+    def _becomes(self, node: str, status: Status) -> None:
+        phase, before = self.by_phase[self.phase_of[node]], self.states.get(node)
+        if before:
+            self.counts[before] -= 1
+            phase[before] -= 1
+        self.states[node] = status
+        self.counts[status] += 1
+        phase[status] += 1
+        self.running.pop(node, None)
+        if status not in {"pending", "running"}:
+            self.ended_below[self.run.nodes[node].parent] += 1
+        if status == "running":
+            self.running[node] = None
+        elif status == "failed":
+            self.failed[node] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A picture of the run at one moment; `now` in seconds since 1970. Rich prints it."""
+
+    view: View
+    now: float
+    width: int
+    height: int
+    plain: bool = False
+    """With ASCII marks only."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        """Every row, cut to the width."""
+        for index, row in enumerate(self.rows()):
+            if index:
+                yield Segment.line()
+            yield from Segment.adjust_line_length(row, self.width - 1, pad=False)
+
+    def rows(self) -> list[Row]:
+        """At most `height` of them."""
+        focus = self._focus(min(FOCUS_ROWS, self.height // 4)) if self.height >= 10 else []
+        tree = self._tree(self.height - len(focus) - 1)
+        return [*tree, *focus, self._totals()][-self.height :]
+
+    # The tree
+
+    def _tree(self, room: int) -> list[Row]:
+        run = self.view.run
+        heads = len(run.phases) if len(run.phases) > 1 else 0
+        if 1 + heads + len(run.nodes) <= room:
+            phases = {index: [run.nodes[name] for name in names if name in run.nodes] for index, names in enumerate(run.phases)}
+            return self._drawn(phases, whole=True)
+        return self._folded(room)
+
+    def _folded(self, room: int) -> list[Row]:
+        """Phases with their counts; of their nodes those that run, then the last that failed."""
+        view, count = self.view, len(self.view.run.phases)
+        notable = list(chain(islice(view.running, 4 * room), islice(reversed(view.failed), room)))
+        shown = list(range(count))
+        if 2 * count > room:
+            shown = sorted(set(islice(dict.fromkeys(view.phase_of[node] for node in notable), max(1, room // 2 - 1))))
+        hidden = count - len(shown)
+        room -= 1 + len(shown) + (hidden > 0)
+        phases: dict[int, list[Node]] = {phase: [] for phase in shown}
+        for node in islice((node for node in notable if view.phase_of[node] in phases), max(room, 0)):
+            phases[view.phase_of[node]].append(view.run.nodes[node])
+        rows = self._drawn(phases, whole=False)
+        return [*rows, [Segment(f"{counted(hidden, 'more phase')}", DIM)]] if hidden else rows
+
+    def _drawn(self, phases: dict[int, list[Node]], *, whole: bool) -> list[Row]:
+        branch, last_branch, pipe, gap = PLAIN_TREE if self.plain else TREE
+        rows: list[Row] = [[Segment(one_line(self.view.run.ensemble), BOLD)]]
+        widest = self._widest(chain.from_iterable(phases.values()), nested=whole)
+        last = max(phases, default=0)
+        for phase, nodes in phases.items():
+            edge, indent = (last_branch, gap) if phase == last else (branch, pipe)
+            if len(self.view.run.phases) > 1:
+                counts = "" if whole else f"  {_states(self.view.by_phase[phase])}"
+                rows.append([Segment(edge, DIM), Segment(f"phase {phase + 1}{counts}", DIM)])
+            else:
+                indent = ""
+            rows += self._branches(nodes, indent, widest, nested=whole)
+        return rows
+
+    def _branches(self, nodes: list[Node], indent: str, widest: int, *, nested: bool) -> Iterator[Row]:
+        branch, last_branch, pipe, gap = PLAIN_TREE if self.plain else TREE
+        for index, node in enumerate(nodes):
+            last = index == len(nodes) - 1
+            before = indent + (last_branch if last else branch)
+            name = node.name if nested else node.id
+            yield [Segment(before, DIM), *self._node(node, set_cell_size(one_line(name), max(1, widest - cell_len(before))))]
+            if nested:
+                yield from self._branches(list(self.view.run.below(node)), indent + (gap if last else pipe), widest, nested=True)
+
+    def _widest(self, nodes: Iterable[Node], depth: int = 2, *, nested: bool) -> int:
+        """Columns up to the end of the longest name, with the branches before it."""
+        widest = 0
+        for node in nodes:
+            widest = max(widest, 3 * depth + cell_len(node.name if nested else node.id))
+            if nested:
+                widest = max(widest, self._widest(self.view.run.below(node), depth + 1, nested=True))
+        return min(widest, 6 + WIDEST_NAME, self.width // 2)
+
+    def _node(self, node: Node, name: str) -> Row:
+        status, marks = node.status, PLAIN_MARKS if self.plain else MARKS
+        end = self.now if status == "running" else node.ended_at
+        timer = "" if node.started_at is None or end is None else seconds(end - node.started_at)
+        used = tokens(node.usage)
+        if status == "running" and self.view.letters[node.id]:
+            used = f"~{counted(self.view.letters[node.id] // LETTERS_PER_TOKEN, 'token')}"
+        style = STYLES[status]
+        return [
+            Segment(f"{marks[status]} ", style),
+            Segment(name, BOLD if status == "running" else DIM if status == "pending" else PLAIN),
+            Segment(f"{timer:>9}{used:>15}", PLAIN if status == "running" else DIM),
+            Segment(f"  {self._detail(node)}", style if status == "failed" else DIM),
+        ]
+
+    def _detail(self, node: Node) -> str:
+        match node.status:
+            case "pending" if node.waiting_for:
+                return f"waits: {one_line(node.waiting_for)}"
+            case "pending":
+                waited = [name for name in node.depends_on if self.view.states.get(name) in {"pending", "running"}]
+                return f"after {listed(waited)}" if waited else ""
+            case "running" if node.expected is not None:
+                return f"{self.view.ended_below[node.id]:,} of {node.expected:,}"
+            case "running" | "succeeded":
+                return one_line(node.model) or node.body
+            case _:
+                return one_line(f"{node.status}: {node.cause}")
+
+    # The rest
+
+    def _focus(self, room: int) -> list[Row]:
+        """The last lines of what the agent in focus has said, or else thought, so far."""
+        view = self.view
+        if view.focus not in view.running:
+            return []
+        node = view.run.nodes[view.focus]
+        text = _tail(node.pieces, room * self.width) or _tail(node.thinking, room * self.width)
+        lines = [part for line in text.rstrip().split("\n")[-room:] for part in chop_cells(line, self.width - 3) or [""]][-room:]
+        style = PLAIN if node.pieces else DIM
+        return [[], [Segment(one_line(node.id), STYLES["running"])], *([Segment(f"  {line}", style)] for line in lines), []]
+
+    def _totals(self) -> Row:
+        run = self.view.run
+        parts = (_states(self.view.counts), tokens(run.usage), seconds(self.now - run.started_at) if run.started_at else "")
+        return [Segment("  ".join(filter(None, parts)))]
+
+
+def _states(counts: Counter[Status]) -> str:
+    """`4 done, 2 running, 1 failed, 93 pending`."""
+    words: dict[Status, str] = {"succeeded": "done"}
+    order: tuple[Status, ...] = ("succeeded", "running", "failed", "skipped", "cancelled", "pending")
+    return ", ".join(f"{counts[status]:,} {words.get(status, status)}" for status in order if counts[status])
+
+
+def _tail(pieces: list[str], letters: int) -> str:
+    """The end of a text that comes in pieces."""
+    kept: list[str] = []
+    for piece in reversed(pieces):
+        kept.append(piece)
+        letters -= len(piece)
+        if letters <= 0:
+            break
+    return harmless("".join(reversed(kept))).expandtabs(4)

@@ -1,0 +1,60 @@
+"""Numbers and states in words, and words in colour: what every line on stderr is made of."""
+
+from collections.abc import Iterable
+
+from llm_orc.domain.message import Usage
+from llm_orc.domain.run import Run
+from llm_orc.render.safe import one_line
+
+CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+STATE_COLORS = {"pending": "dim", "running": "cyan", "succeeded": "green", "failed": "red", "skipped": "yellow", "cancelled": "yellow"}
+SHOWN = 4
+"""Names in a row before the rest is counted."""
+
+
+def ink(text: str, *styles: str, color: bool) -> str:
+    """The text in these styles, or as it is."""
+    return f"\x1b[{';'.join(CODES[style] for style in styles)}m{text}\x1b[0m" if color and text else text
+
+
+def seconds(value: float | None) -> str:
+    """`0.4 s`, `2m 05s`, `1h 02m`; nothing where it is not known."""
+    if value is None:
+        return ""
+    if value < 59.95:
+        return f"{max(value, 0.0):.1f} s"
+    minutes, rest = divmod(round(value), 60)
+    return f"{minutes}m {rest:02}s" if minutes < 60 else f"{minutes // 60}h {minutes % 60:02}m"
+
+
+def tokens(usage: Usage) -> str:
+    """`1,240 tokens`, with `~` where it is our own count; nothing where none were used."""
+    if not usage.total:
+        return ""
+    return f"{'~' if usage.estimated else ''}{counted(usage.total, 'token')}"
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 call`, `1,240 calls`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def dollars(cost: float) -> str:
+    """`$0`, `$0.0031`, `$1.20`: two significant digits at least, never a cost rounded to nothing."""
+    if cost == 0:
+        return "$0"
+    return f"${cost:.2f}" if cost >= 0.1 else f"${cost:.2g}" if cost >= 0.0001 else "under $0.0001"
+
+
+def cost_of(run: Run) -> str:
+    """What the run cost, as far as prices are known, and which models have none; nothing where no model was asked."""
+    if not run.unpriced:
+        return "" if run.cost is None else dollars(run.cost)
+    unknown = f"no known price for {listed(sorted(map(one_line, run.unpriced)))}"
+    return f"{dollars(run.cost)}, {unknown}" if run.cost else unknown
+
+
+def listed(names: Iterable[str], shown: int = SHOWN) -> str:
+    """`a, b, c, d and 12 more`."""
+    known = list(names)
+    return ", ".join(known[:shown]) + (f" and {len(known) - shown:,} more" if len(known) > shown else "")

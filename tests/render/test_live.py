@@ -1,0 +1,235 @@
+import asyncio
+import io
+import os
+import pty
+import termios
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TextIO
+
+import pytest
+
+from llm_orc.domain.event import Answered, Delta, Failed, Happening, RunEnded, RunStarted, Skipped, Started, Submitted
+from llm_orc.domain.message import Failure, Kind, Reply, Usage
+from llm_orc.domain.run import Run, fold
+from llm_orc.render.frame import Frame, View
+from llm_orc.render.live import FRAMES_PER_SECOND, Live, can_show
+from tests.render.runs import answered, numbered
+from tests.render.screen import Screen
+
+REFUSED = Failure(Kind.NETWORK, "127.0.0.1:8000 does not answer", "start the server")
+
+
+@dataclass(slots=True)
+class Clock:
+    now: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Recording:
+    """A true terminal, and everything that is written to it."""
+
+    def __init__(self, columns: int, rows: int) -> None:
+        ours, theirs = pty.openpty()
+        termios.tcsetwinsize(theirs, (rows, columns))
+        self._ours, self.stream = ours, os.fdopen(theirs, "w", encoding="utf-8")
+        self._chunks: list[bytes] = []
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        try:
+            while chunk := os.read(self._ours, 65536):
+                self._chunks.append(chunk)
+        except OSError:  # Linux tells the end of a terminal by an error
+            return
+
+    def end(self) -> str:
+        """All of it, once nobody writes any more."""
+        self.stream.close()
+        self._reader.join()
+        os.close(self._ours)
+        return b"".join(self._chunks).decode()
+
+
+@contextmanager
+def terminal(columns: int = 80, rows: int = 24) -> Iterator[Recording]:
+    recording = Recording(columns, rows)
+    try:
+        yield recording
+    finally:
+        if not recording.stream.closed:
+            recording.end()
+
+
+def thousand() -> Iterator[Happening]:
+    """A thousand agents in two phases, 64 at a time, every hundredth failing, and one that reads them all."""
+    names = [f"agent-{number}" for number in range(1_000)]
+    yield RunStarted("r", "many", (tuple(names), ("last",)), ("last",), "x")
+    for name in names:
+        yield Submitted(name, "model")
+    yield Submitted("last", "model", tuple(names), phase=1)
+    for begin in range(0, 1_000, 64):
+        batch = names[begin : begin + 64]
+        for name in batch:
+            yield Started(name, "p", "default", "openai", "small")
+        for word in ("one ", "two\n", "three \x1b[2J世界 ") * 3:
+            for name in batch:
+                yield Delta(name, word)
+        for number, name in enumerate(batch, begin):
+            yield Failed(name, REFUSED) if number % 100 == 0 else Answered(name, Reply("done", usage=Usage(10, 5)))
+    yield from answered("last", "the end")
+    yield RunEnded("the end")
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(80, 24), (120, 40), (40, 6)])
+def test_a_thousand_agents_stay_within_the_terminal_and_twelve_frames_a_second(columns: int, rows: int) -> None:
+    clock, run = Clock(1_000.0), Run()
+    with terminal(columns, rows) as recording:
+        recording.stream.write("before\r\n")
+        live = Live(recording.stream, run, color=True, clock=clock)
+        live.open()
+        for event in numbered(thousand(), step=0.001):
+            fold(run, event)
+            live.tell(event)
+            clock.now = event.at
+            live.tick()
+        taken = clock.now - 1_000.0
+        frames = live.frames
+        live.close()
+        recording.stream.write("after\r\n")
+        written = recording.end()
+    screen = Screen(columns, rows)
+    screen.feed(written)
+    assert taken > 5
+    assert taken * FRAMES_PER_SECOND * 0.9 < frames <= taken * FRAMES_PER_SECOND + 1
+    assert len(written) <= (frames + 1) * columns * rows * 4
+    assert screen.scrolled == []  # never higher than the terminal
+    assert screen.text == "before\nafter"
+    assert screen.cursor
+
+
+@pytest.mark.parametrize("height", [6, 10, 23, 39, 2_000])
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_every_frame_fits(width: int, height: int) -> None:
+    run = Run()
+    view = View(run)
+    for event in numbered(thousand(), step=0.001):
+        fold(run, event)
+        view.tell(event)
+        if event.seq % 500 == 0:
+            frame = Frame(view, event.at, width, height)
+            assert len(frame.rows()) <= height
+
+
+def drawn(*events: Happening, width: int = 80, height: int = 24, now: float = 1_010.0) -> str:
+    """The last frame."""
+    run = Run()
+    view = View(run)
+    for event in numbered(events):
+        fold(run, event)
+        view.tell(event)
+    frame = Frame(view, now, width, height)
+    return "\n".join("".join(segment.text for segment in row).rstrip() for row in frame.rows())
+
+
+REVIEW = (
+    RunStarted("r", "review", (("facts", "lint"), ("security", "style", "per_file"), ("synthesis",)), ("synthesis",), "x"),
+    Submitted("facts", "script"),
+    Submitted("lint", "command"),
+    Submitted("security", "model", ("facts", "lint"), phase=1),
+    Submitted("style", "model", ("facts",), phase=1),
+    Submitted("per_file", "model", ("facts",), phase=1),
+    Submitted("synthesis", "model", ("security", "style", "per_file"), phase=2),
+    Started("facts"),
+    Answered("facts", Reply("{}")),
+    Skipped("lint", "offline"),
+    Started("security", "p", "careful", "openai", "large"),
+    Started("per_file", items=9),
+    Submitted("per_file[0]", "model", parent="per_file"),
+    Started("per_file[0]", "p", "fast", "openai", "small"),
+    Answered("per_file[0]", Reply("ok", usage=Usage(1_200, 40))),
+    Started("style", "p", "fast", "openai", "small"),
+    Failed("style", REFUSED),
+    Delta("security", "Line 12 builds SQL\nfrom a name that was\tgiven.\x1b[2J "),
+    Delta("per_file[0]", "late"),
+    Delta("security", "That is a way in."),
+)
+
+
+def test_a_small_run_is_drawn_whole() -> None:
+    assert drawn(*REVIEW) == (
+        "review\n"
+        "├─ phase 1\n"
+        "│  ├─ ✓ facts             0.5 s                 script\n"
+        "│  └─ - lint                                    skipped: offline\n"
+        "├─ phase 2\n"
+        "│  ├─ ● security          5.0 s     ~17 tokens  large\n"
+        "│  ├─ ✗ style             0.5 s                 failed: network: 127.0.0.1:8000 does not answer\n"
+        "│  └─ ● per_file          4.5 s   1,240 tokens  1 of 9\n"
+        "│     └─ ✓ per_file[0]    0.5 s   1,240 tokens  small\n"
+        "└─ phase 3\n"
+        "   └─ · synthesis                               after security, per_file\n"
+        "\n"
+        "security\n"
+        "  Line 12 builds SQL\n"
+        "  from a name that was    given.␛[2J That is a way in.\n"
+        "\n"
+        "2 done, 2 running, 1 failed, 1 skipped, 1 pending  1,240 tokens  10.0 s"
+    )
+
+
+def test_a_run_too_high_is_folded() -> None:
+    small = drawn(*REVIEW, height=9)
+    assert small.count("\n") < 9
+    assert "● security" in small
+    assert "facts" not in small
+    assert "phase 1  1 done, 1 skipped" in small
+
+
+async def test_the_view_beats_by_itself_and_leaves_nothing() -> None:
+    run = Run()
+    with terminal() as recording:
+        async with Live(recording.stream, run, color=False) as live:
+            for event in REVIEW:
+                event = replace(event, at=1.0)  # noqa: PLW2901
+                fold(run, event)
+                live.tell(event)
+            while not live.frames:  # noqa: ASYNC110 - frames come by themselves
+                await asyncio.sleep(0)
+        written = recording.end()
+    screen = Screen(80, 24)
+    screen.feed(written)
+    assert "security" in written
+    assert (screen.text, screen.cursor, screen.row) == ("", True, 0)
+    assert "\x1b[1m" not in written  # no colour was wanted
+
+
+async def test_a_terminal_that_goes_away_harms_nobody() -> None:
+    ours, theirs = pty.openpty()
+    os.close(ours)
+    with os.fdopen(theirs, "wb", buffering=0) as raw:
+        stream = io.TextIOWrapper(raw, write_through=True)
+        with pytest.raises(OSError, match="Input/output"):
+            stream.write("x")
+        async with Live(stream, Run(), color=True) as live:
+            live.tell(RunStarted("r", "review", (("a",),), ("a",), "x"))
+            for _ in range(3):
+                await asyncio.sleep(0)
+        stream.detach()
+
+
+def test_only_a_terminal_that_can_be_drawn_on_is() -> None:
+    def able(stream: TextIO, **env: str) -> bool:
+        return can_show(stream, env)
+
+    with terminal() as recording, terminal(30, 4) as tiny, open(os.devnull, "w") as null:  # noqa: PTH123
+        assert able(recording.stream, TERM="xterm")
+        assert not able(recording.stream, TERM="dumb")
+        assert not able(recording.stream)
+        assert not able(tiny.stream, TERM="xterm")
+        assert not able(null, TERM="xterm")
