@@ -1,0 +1,76 @@
+"""Runs of ensembles built in Python, on models that answer when the test says so."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from llm_orc.domain.ensemble import Ensemble
+from llm_orc.domain.event import Cause, Happening
+from llm_orc.domain.message import Ask, FailedError, Failure, Kind, Reply, Request, Tell
+from llm_orc.domain.plan import Choices
+from llm_orc.domain.profile import Endpoint, Profile
+from llm_orc.domain.resolve import resolve
+from llm_orc.domain.run import Run, fold
+from llm_orc.engine.limits import Bounds
+from llm_orc.engine.means import Means
+from llm_orc.engine.perform import perform
+from tests.engine.virtual import in_virtual_time
+
+Answer = Callable[[Request], str]
+
+
+@dataclass
+class Lab:
+    """A model that takes its time: seconds by agent name, failures by agent name; counts what runs at once."""
+
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    failing: frozenset[str] = frozenset()
+    answer: Answer = lambda request: f"{request.node} says: {request.messages[-1].text}"
+    endpoint: Endpoint = Endpoint("lab", "lab", None, local=True)  # noqa: RUF009 - unchangeable
+    profiles: Mapping[str, Profile] = field(default_factory=lambda: {"default": Profile(name="default", model="m", provider="lab")})
+    ensembles: Mapping[str, Ensemble] = field(default_factory=dict)
+    requests: list[Request] = field(default_factory=list)
+    events: list[Happening] = field(default_factory=list)
+    running: int = 0
+    peak: int = 0
+
+    async def ask(self, request: Request, tell: Tell) -> Reply:  # noqa: ARG002 - the contract
+        self.requests.append(request)
+        self.running += 1
+        self.peak = max(self.peak, self.running)
+        try:
+            await asyncio.sleep(self.seconds.get(request.node, self.seconds.get(request.node.partition("[")[0], 1.0)))
+        finally:
+            self.running -= 1
+        if request.node in self.failing:
+            raise FailedError(Failure(Kind.SERVER, "it broke", "try again"))
+        return Reply(self.answer(request))
+
+    def run(self, ensemble: Mapping[str, Any], text: str = "input", *, stop_after: tuple[float, Cause] | None = None, **choices: Any) -> Run:
+        """The run of an ensemble written as YAML would say it, in virtual time."""
+        plan = resolve(Ensemble.model_validate({"name": "test", **ensemble}), self.profiles, self.ensembles, Choices(**choices))
+        run = Run()
+
+        async def go() -> None:
+            loop = asyncio.get_running_loop()
+
+            def tell(event: Happening) -> None:
+                self.events.append(event)
+                fold(run, event)
+
+            stop: asyncio.Future[Cause] = loop.create_future()
+            if stop_after is not None:
+                loop.call_later(stop_after[0], stop.set_result, stop_after[1])
+            ask: Ask = self.ask
+            means = Means(lambda _: ask, lambda _: self.endpoint, Bounds(4), Path.cwd(), {}, "python", clock=loop.time)
+            await perform(plan, text, means, tell, run="r", stop=stop)
+
+        in_virtual_time(go())
+        return run
+
+
+def names(run: Run, status: str) -> set[str]:
+    """The ids of the nodes with this status."""
+    return {node.id for node in run.nodes.values() if node.status == status}
