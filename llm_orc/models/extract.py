@@ -12,7 +12,7 @@ HEADER = "Extracted by the embedded model (it quotes, it does not reason):"
 """How every reply in text begins."""
 LONG = 240
 """Characters from which of a line its best sentence is quoted, not all of it."""
-_HEADING = re.compile(r"#{1,6} [\w -]{1,60}$")
+_HEADING = re.compile(r"(#{1,6} [\w -]{1,60}|</?[a-z]+( [a-z]+=\"[^\"]*\")*>)$")  # what divides a prompt is not what it says
 _QUOTED = re.compile(r"\d+: ")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[^\s])")
 
