@@ -1,0 +1,44 @@
+"""Ask one model once, as the engine would."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from llm_orc.domain.event import Delta, Happening
+from llm_orc.domain.message import FailedError, Failure, Message, Reply, Request
+from llm_orc.domain.profile import Profile
+from llm_orc.models.registry import Models
+
+KEY = "sk-top-secret-4711"
+
+
+@asynccontextmanager
+async def models(env: Mapping[str, str] | None = None, *, trusted: str = "") -> AsyncIterator[Models]:
+    opened = Models(env or {}, frozenset(trusted.split()))
+    try:
+        yield opened
+    finally:
+        await opened.close()
+
+
+def profile(base_url: str | None = None, provider: str = "openai-compatible", **keys: Any) -> Profile:
+    return Profile(**{"name": "p", "model": "model", "provider": provider, "base_url": base_url} | keys)
+
+
+async def ask(opened: Models, asked: Profile, *messages: Message, told: list[Happening] | None = None) -> Reply:
+    """Streams where `told` is given."""
+    request = Request("a", messages or (Message("user", "hello there"),), asked, stream=told is not None)
+    return await opened.ask(asked)(request, (told if told is not None else []).append)
+
+
+async def failure(opened: Models, asked: Profile, *, stream: bool = False) -> tuple[Failure, str]:
+    """How it fails, and the text that had come before."""
+    try:
+        reply = await ask(opened, asked, told=[] if stream else None)
+    except FailedError as error:
+        return error.failure, error.partial
+    raise AssertionError(f"it did not fail: {reply}")
+
+
+def texts(told: list[Happening], *, thinking: bool = False) -> list[str]:
+    return [event.text for event in told if isinstance(event, Delta) and event.thinking is thinking]

@@ -1,0 +1,205 @@
+"""Whatever a server does wrong is a typed failure with a hint, in our own words."""
+
+import re
+import socket
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+
+from llm_orc.domain.event import Happening
+from llm_orc.domain.message import FailedError, Kind, Message, Request
+from llm_orc.models.base import Reach
+from llm_orc.models.completion import usage_of
+from llm_orc.models.openai_compatible import answer
+from llm_orc.models.pool import Pool
+from llm_orc.models.refusals import retry_after, shortened
+from llm_orc.models.target import aim
+from tests.models.asking import KEY, ask, failure, models, profile, texts
+from tests.servers.faults import FAULTS, FaultServer
+from tests.servers.fixtures import NewServer
+from tests.servers.openai import Scripted
+
+KINDS = {
+    "html": Kind.MALFORMED,
+    "malformed": Kind.MALFORMED,
+    "wrong-shape": Kind.MALFORMED,
+    "no-choices": Kind.MALFORMED,
+    "list": Kind.MALFORMED,
+    "error-body": Kind.PERMISSION,
+    "nothing": Kind.MALFORMED,
+    "empty": Kind.EMPTY,
+    "null": Kind.EMPTY,
+    "content-filter": Kind.CONTENT_FILTER,
+    "early-end": Kind.NETWORK,
+    "cut": Kind.NETWORK,
+    "reset-middle": Kind.NETWORK,
+    "malformed-event": Kind.MALFORMED,
+    "error-event": Kind.SERVER,
+    "reset-before": Kind.NETWORK,
+    "closed": Kind.NETWORK,
+    "half-header": Kind.NETWORK,
+    "not-http": Kind.MALFORMED,
+    "short-body": Kind.NETWORK,
+    "400": Kind.INVALID_REQUEST,
+    "context-length": Kind.CONTEXT_LENGTH,
+    "401": Kind.AUTHENTICATION,
+    "403": Kind.PERMISSION,
+    "404": Kind.NOT_FOUND,
+    "429": Kind.RATE_LIMIT,
+    "500": Kind.SERVER,
+    "503": Kind.SERVER,
+    "html-502": Kind.SERVER,
+    "redirect": Kind.INVALID_REQUEST,
+    "redirect-loop": Kind.INVALID_REQUEST,
+    "redirect-away": Kind.INVALID_REQUEST,
+}
+WITH_PARTIAL = {"early-end", "cut", "reset-middle", "malformed-event", "error-event"}
+HANGS = {"hang", "hang-middle"}
+NO_FAULT = {"ok", "length", "crumbled", "slow"}
+FOREIGN = re.compile(r"Traceback|Error\b|Exception|aiohttp|httpx|object at 0x|Errno|Connector|<class|<html|<!DOCTYPE", re.IGNORECASE)
+
+
+def test_every_fault_of_the_server_is_accounted_for() -> None:
+    assert KINDS.keys() | HANGS | NO_FAULT == FAULTS.keys()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("fault", KINDS)
+async def test_a_fault_is_a_typed_failure_with_a_hint(fault: str, faults_server: FaultServer, *, stream: bool) -> None:
+    async with models() as opened:
+        failed, partial = await failure(opened, profile(faults_server.url(fault)), stream=stream)
+
+    assert failed.kind is KINDS[fault]
+    assert failed.what
+    assert failed.hint
+    assert "\n" not in failed.what + failed.hint
+    assert not FOREIGN.search(failed.what + failed.hint)
+    assert partial == ("one two " if fault in WITH_PARTIAL else "")
+    assert faults_server.counts[fault] == 1
+
+
+@pytest.mark.parametrize("fault", sorted(HANGS))
+async def test_a_server_that_falls_silent_is_given_up(fault: str, faults_server: FaultServer) -> None:
+    asked = profile(faults_server.url(fault))
+    target = aim(asked, Reach())
+    pool = Pool(target, {}, idle_seconds=0.2)
+
+    told: list[Happening] = []
+    with pytest.raises(FailedError) as caught:
+        await answer(pool, target, Request("a", (Message("user", "hi"),), asked, stream=True), told.append)
+    await pool.close()
+
+    assert caught.value.failure.kind is Kind.TIMEOUT
+    assert caught.value.partial == ("one two " if fault == "hang-middle" else "")
+
+
+async def test_a_stream_with_comments_and_split_letters_is_read(faults_server: FaultServer) -> None:
+    told: list[Happening] = []
+    async with models() as opened:
+        reply = await ask(opened, profile(faults_server.url("crumbled")), told=told)
+
+    assert reply.text == "\u00e9 \u00fc"
+    assert texts(told) == ["\u00e9 ", "\u00fc"]
+    assert reply.usage.estimated
+
+
+@pytest.mark.parametrize(
+    ("provider", "hint"),
+    [
+        ("lmstudio", "start LM Studio's server: lms server start (or its Developer tab)"),
+        ("vllm", "start it: vllm serve MODEL"),
+        ("llamacpp", "start it: llama-server -m MODEL.gguf --port 8080"),
+        ("openai-compatible", "is the server running, and is base_url right?"),
+    ],
+)
+async def test_where_nobody_listens_the_hint_says_how_to_start_it(provider: str, hint: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    async with models() as opened:
+        failed, _ = await failure(opened, profile(f"http://127.0.0.1:{port}/v1", provider))
+
+    assert failed.kind is Kind.NETWORK
+    assert failed.what == f"no connection to 127.0.0.1:{port}"
+    assert failed.hint == hint
+
+
+async def test_a_host_that_does_not_exist() -> None:
+    async with models() as opened:
+        failed, _ = await failure(opened, profile("https://nowhere.localhost:1/v1"))
+
+    assert failed.kind is Kind.NETWORK
+
+
+async def test_a_servers_words_are_shortened_and_lose_what_looks_like_a_key(openai_server: NewServer) -> None:
+    server = openai_server({"": Scripted(f"bad key {KEY} or sk-abc***xyz\x1b[31m\nand more {'x' * 500}", status=401)}, keys=[KEY])
+    async with models({"OPENAI_COMPATIBLE_API_KEY": KEY}, trusted=server.origin) as opened:
+        failed, _ = await failure(opened, profile(server.base_url))
+
+    assert failed.what.startswith(f"{server.origin[7:]} answered 401: bad key [key] or [key] [31m and more xxx")
+    assert len(failed.what) < 300
+    assert failed.hint == "check OPENAI_COMPATIBLE_API_KEY"
+
+
+async def test_a_reply_that_max_tokens_cut_before_its_first_word(openai_server: NewServer) -> None:
+    server = openai_server({"": Scripted("", finish_reason="length")})
+    async with models() as opened:
+        failed, _ = await failure(opened, profile(server.base_url))
+
+    assert (failed.kind, failed.hint) == (Kind.EMPTY, "raise max_tokens; thinking counts too")
+
+
+@pytest.mark.parametrize("status", [408, 413, 422, 409, 418, 504])
+async def test_other_statuses(status: int, openai_server: NewServer) -> None:
+    kinds = {
+        408: Kind.TIMEOUT,
+        413: Kind.CONTEXT_LENGTH,
+        422: Kind.INVALID_REQUEST,
+        409: Kind.SERVER,
+        418: Kind.INVALID_REQUEST,
+        504: Kind.SERVER,
+    }
+    server = openai_server({"": status})
+    async with models() as opened:
+        failed, _ = await failure(opened, profile(server.base_url))
+
+    assert failed.kind is kinds[status]
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["This model's maximum context length is 8192 tokens", "the request exceeds the available context size", "prompt is too long: 9000"],
+)
+async def test_a_window_that_is_too_small_is_known_by_each_servers_words(words: str, openai_server: NewServer) -> None:
+    server = openai_server({"": Scripted(words, status=400)})
+    async with models() as opened:
+        failed, _ = await failure(opened, profile(server.base_url))
+
+    assert failed.kind is Kind.CONTEXT_LENGTH
+
+
+async def test_retry_after_is_read(faults_server: FaultServer) -> None:
+    async with models() as opened:
+        failed, _ = await failure(opened, profile(faults_server.url("429", retry_after="7")))
+
+    assert failed.retry_after == 7
+
+
+def test_retry_after_may_be_a_date_and_nonsense_is_none() -> None:
+    later = retry_after({"retry-after": format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)})
+
+    assert later is not None
+    assert 3500 < later <= 3600
+    assert retry_after({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0
+    assert [retry_after({"retry-after": said}) for said in ("soon", "", "-3")] == [None, None, None]
+    assert retry_after({}) is None
+
+
+def test_usage_in_strange_forms_is_no_usage() -> None:
+    strange: tuple[object, ...] = (None, 3, [], {}, {"prompt_tokens": None}, {"prompt_tokens": "7"})
+
+    assert [usage_of(said) for said in strange] == [None] * 6
+
+
+def test_shortened_keeps_one_printable_line() -> None:
+    assert shortened("a\tb\r\n\x1b]0;title\x07c \u202e", None) == "a b ]0;title c"

@@ -1,0 +1,187 @@
+"""A key goes to its provider's own host and to hosts that the user names, and nowhere else."""
+
+import pytest
+
+from llm_orc.domain.message import FailedError, Kind
+from llm_orc.domain.problem import ProblemError
+from llm_orc.models.address import address
+from llm_orc.models.base import Reach
+from llm_orc.models.registry import Models
+from llm_orc.models.target import aim
+from tests.models.asking import KEY, ask, failure, models, profile
+from tests.servers.faults import FaultServer
+from tests.servers.fixtures import NewServer
+from tests.servers.openai import OpenAIServer
+
+KEYS = {"OPENAI_API_KEY": KEY, "OPENROUTER_API_KEY": KEY, "OPENAI_COMPATIBLE_API_KEY": KEY}
+
+
+def key_sent(server: OpenAIServer) -> str | None:
+    return server.requests[-1].headers.get("authorization")
+
+
+@pytest.mark.parametrize("provider", ["openai", "openrouter", "openai-compatible", "lmstudio", "vllm", "llamacpp"])
+async def test_a_host_that_nobody_trusts_gets_no_key(provider: str, openai_server: NewServer) -> None:
+    server = openai_server()
+    async with models(KEYS) as opened:
+        await ask(opened, profile(server.base_url, provider))
+
+    assert key_sent(server) is None
+    assert KEY not in str(server.requests)
+
+
+@pytest.mark.parametrize("provider", ["openai", "openrouter", "openai-compatible"])
+async def test_a_host_that_the_user_trusts_gets_it(provider: str, openai_server: NewServer) -> None:
+    server = openai_server()
+    async with models(KEYS, trusted=server.origin) as opened:
+        await ask(opened, profile(server.base_url, provider))
+
+    assert key_sent(server) == f"Bearer {KEY}"
+
+
+@pytest.mark.parametrize("provider", ["lmstudio", "vllm", "llamacpp"])
+async def test_a_provider_without_a_key_of_its_own_never_sends_another_ones(provider: str, openai_server: NewServer) -> None:
+    server = openai_server()
+    async with models(KEYS, trusted=server.origin) as opened:
+        await ask(opened, profile(server.base_url, provider))
+
+    assert key_sent(server) is None
+
+
+async def test_trust_is_of_scheme_name_and_port(openai_server: NewServer) -> None:
+    server, other = openai_server(), openai_server()
+    for trusted in (other.origin, f"https://127.0.0.1:{server.port}", f"http://localhost:{server.port}", "http://127.0.0.1"):
+        async with models(KEYS, trusted=trusted) as opened:
+            await ask(opened, profile(server.base_url))
+        assert key_sent(server) is None, trusted
+
+
+async def test_a_server_that_wants_the_key_withheld_from_it_is_explained(openai_server: NewServer) -> None:
+    server = openai_server(keys=["other"])
+    async with models(KEYS) as opened:
+        failed, _ = await failure(opened, profile(server.base_url))
+
+    assert failed.kind is Kind.AUTHENTICATION
+    assert failed.hint == f"OPENAI_COMPATIBLE_API_KEY was not sent there: name {server.origin} in trusted_hosts of your own config.yaml"
+
+
+@pytest.mark.parametrize(
+    ("base_url", "provider", "own"),
+    [
+        (None, "openai", True),
+        ("https://API.openai.com:443/v1/", "openai", True),
+        ("https://api.openai.com.evil.example/v1", "openai", False),
+        ("https://api.openai.com:8443/v1", "openai", False),
+        ("http://api.openai.com/v1", "openai", False),
+        ("https://openrouter.ai/api/v1", "openai", False),
+        (None, "openrouter", True),
+        ("https://api.openai.com/v1", "openai-compatible", False),
+    ],
+)
+def test_a_providers_own_host_is_its_own_and_no_other(base_url: str | None, provider: str, *, own: bool) -> None:
+    assert (aim(profile(base_url, provider), Reach(KEYS)).key is not None) is own
+
+
+async def test_a_redirect_is_not_followed_and_takes_no_key_along(faults_server: FaultServer) -> None:
+    async with models(KEYS, trusted=faults_server.origin) as opened:
+        failed, _ = await failure(opened, profile(faults_server.url("redirect")))
+
+    assert failed.kind is Kind.INVALID_REQUEST
+    assert faults_server.counts == {"redirect": 1}
+
+
+@pytest.mark.parametrize(("provider", "variable"), [("openai", "OPENAI_API_KEY"), ("openrouter", "OPENROUTER_API_KEY")])
+@pytest.mark.parametrize("value", [None, "", "  "])
+async def test_without_its_key_a_cloud_provider_fails_before_anything_is_sent(provider: str, variable: str, value: str | None) -> None:
+    async with models({} if value is None else {variable: value}) as opened:
+        failed, _ = await failure(opened, profile(None, provider))
+
+    assert (failed.kind, failed.what) == (Kind.AUTHENTICATION, f"{variable} is not set")
+    assert f"export {variable}=" in failed.hint
+
+
+@pytest.mark.parametrize("key", ["sk-\u00e9", "sk-a\nb", "sk-a b"])
+async def test_a_key_that_is_none_is_not_shown(key: str) -> None:
+    async with models({"OPENAI_API_KEY": key}) as opened:
+        failed, _ = await failure(opened, profile(None, "openai"))
+
+    assert failed.kind is Kind.AUTHENTICATION
+    assert key not in str(failed) + failed.hint
+
+
+async def test_a_key_never_travels_unencrypted_off_this_machine() -> None:
+    async with models(KEYS, trusted="http://models.example:8000") as opened:
+        failed, _ = await failure(opened, profile("http://models.example:8000/v1"))
+
+    assert failed.kind is Kind.PERMISSION
+    assert failed.hint == "use https://, or tunnel it to localhost"
+
+
+async def test_nor_does_a_prompt_unless_the_user_names_the_host() -> None:
+    async with models() as opened:
+        failed, _ = await failure(opened, profile("http://models.example:8000/v1", "vllm"))
+
+    assert failed.kind is Kind.PERMISSION
+    assert failed.hint == "use https://, or name http://models.example:8000 in trusted_hosts of your own config.yaml"
+
+
+@pytest.mark.parametrize("fault", ["401", "html", "reset-before", "not-http", "malformed", "redirect"])
+async def test_no_message_and_no_chained_exception_holds_the_key(fault: str, faults_server: FaultServer) -> None:
+    opened = Models(KEYS, frozenset({faults_server.origin}))
+    with pytest.raises(FailedError) as caught:
+        await ask(opened, profile(faults_server.url(fault)))
+    await opened.close()
+
+    seen: BaseException | None = caught.value
+    while seen is not None:
+        assert KEY not in f"{seen!r} {seen} {vars(seen)}"
+        seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
+    assert faults_server.requests[-1].headers["authorization"].endswith(KEY)
+
+
+def test_no_repr_holds_the_key() -> None:
+    target = aim(profile(None, "openai"), Reach(KEYS))
+
+    assert target.key == KEY
+    assert KEY not in f"{target!r} {Reach(KEYS)!r} {target.identity} {target.endpoint(profile(None, 'openai'))!r}"
+
+
+@pytest.mark.parametrize(
+    ("base_url", "origin", "label", "local"),
+    [
+        ("http://LOCALHOST:1234/v1/", "http://localhost:1234", "localhost:1234", True),
+        ("https://api.openai.com/v1", "https://api.openai.com:443", "api.openai.com", False),
+        ("http://127.0.0.9:80", "http://127.0.0.9:80", "127.0.0.9", True),
+        ("http://[::1]:8000/v1", "http://[::1]:8000", "::1:8000", True),
+        ("http://a.localhost:3", "http://a.localhost:3", "a.localhost:3", True),
+        ("http://10.0.0.1:3", "http://10.0.0.1:3", "10.0.0.1:3", False),
+        ("http://localhost.evil.example", "http://localhost.evil.example:80", "localhost.evil.example", False),
+    ],
+)
+def test_an_address_knows_its_origin_and_whether_it_is_here(base_url: str, origin: str, label: str, *, local: bool) -> None:
+    server = address(base_url)
+
+    assert (server.origin, server.label, server.local) == (origin, label, local)
+    assert address(server.origin).origin == origin
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "ftp://host/v1",
+        "localhost:1234",
+        "http://",
+        "http://[::1",
+        "http://host:99999/v1",
+        f"https://me:{KEY}@host/v1",
+        f"https://h/v1?key={KEY}",
+        "",
+    ],
+)
+async def test_an_unusable_base_url_is_a_problem_that_shows_no_key(base_url: str) -> None:
+    async with models() as opened:
+        with pytest.raises(ProblemError) as caught:
+            opened.ask(profile(base_url or None))
+
+    assert caught.value.problems[0].hint
+    assert KEY not in str(caught.value)
