@@ -3,13 +3,14 @@
 jinja2 is imported when the first text with a tag is met.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from llm_orc.domain.ensemble import Files
 from llm_orc.domain.message import FailedError, Failure, Kind
+from llm_orc.domain.plain import filled, split_plain
 from llm_orc.domain.problem import Problem, ProblemError, nearest
 from llm_orc.domain.said import Said, Scope, identifier, printed
 
@@ -50,6 +51,8 @@ class Template:
     """Where it stands (`prompt`, `when`), for the words of a failure."""
     environment: "SandboxedEnvironment | None"
     """None where the text has no tag."""
+    plain: Sequence[str] | None = field(default=None, repr=False)
+    """Its parts, where it is nothing but texts and names."""
     _compiled: "jinja2.Template | None" = field(default=None, repr=False)
 
     @property
@@ -59,11 +62,14 @@ class Template:
 
     def render(self, scope: Scope) -> str:
         """The text with everything filled in; raises FailedError `malformed` where that cannot be done."""
-        if self.environment is None:
+        environment = self.environment
+        if environment is None:
             return self.text
         with _evaluating(self.key):
+            if self.plain is not None:
+                return filled(self.plain, scope.names(), environment.getattr, lambda name: environment.undefined(name=name))
             if self._compiled is None:
-                self._compiled = self.environment.from_string(self.text)
+                self._compiled = environment.from_string(self.text)
             return self._compiled.render(scope.names())
 
     def value(self, scope: Scope) -> Any:
@@ -89,8 +95,9 @@ class Templates:
         """The template of this text; what is wrong with it stands in its `names.faults`."""
         if (text, key) not in self._read:
             tagged = any(tag in text for tag in TAGS)
-            names, environment = (self._names(text, ()), self._environment()) if tagged else (Names(), None)
-            self._read[text, key] = Template(text, names, key, environment)
+            plain = split_plain(text) if tagged else None
+            names = Names() if not tagged else _plain_names(plain) if plain else self._names(text, ())
+            self._read[text, key] = Template(text, names, key, self._environment() if tagged else None, plain)
         return self._read[text, key]
 
     def expression(self, text: str, key: str) -> Template:
@@ -230,6 +237,15 @@ def _free_names(tree: "nodes.Template") -> Names:
         frozenset(name for owner, name in members if owner.name == "variables"),
         frozenset(meta.find_undeclared_variables(tree)),
         ("'agents' takes one literal name: agents.NAME",) if loose else (),
+    )
+
+
+def _plain_names(parts: Sequence[str]) -> Names:
+    named = [part.split(".") for part in parts[1::2]]
+    return Names(
+        frozenset(identifier(below[0]) for name, *below in named if name == "agents"),
+        frozenset(below[0] for name, *below in named if name == "variables"),
+        frozenset(name for name, *_ in named),
     )
 
 
