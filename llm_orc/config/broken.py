@@ -7,6 +7,7 @@ from llm_orc.domain.problem import Place, Problem
 
 _INDENTED_BY_TAB = re.compile(r" *\t")
 _BARE_TEMPLATE = re.compile(r"^\s*(?:-\s+)*(?P<key>[\w-]+:\s+)?(?:-\s+)*(?P<text>\{[{%#].*?)\s*$")
+TOO_DEEP = "more than 100 levels of brackets or indentation"
 _LEVEL = "let keys of one level begin in one column; quote a text with ': ' or brackets in it"
 _WORDS = (
     # part of libyaml's words, what we say (with the character found there), the hint, whether the fault lies where the construct began
@@ -32,7 +33,7 @@ _WORDS = (
         False,
     ),
     ("did not find expected key", "a line that does not fit what stands above it", _LEVEL, False),
-    ("too deep", "more than 100 levels of brackets or indentation", "", False),
+    ("too deep", TOO_DEEP, "", False),
 )
 
 

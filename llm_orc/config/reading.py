@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from llm_orc.config.broken import broken
+from llm_orc.config.broken import TOO_DEEP, broken
 from llm_orc.domain.problem import KeyPath, Place, Problem, ProblemError, Source
 
 MAX_BYTES = 8_000_000
@@ -29,6 +30,7 @@ _CORE = (
     (_MERGE, re.compile("<<")),
 )
 _MAY_BE_OTHER = frozenset("~nNtTfF+-.0123456789<")
+_LADDER = re.compile(r"(?:[-?][ \t]+){1000}")  # the C parser takes quadratic time for it
 _UNSEEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|\ufeff")
 
 
@@ -90,25 +92,24 @@ def read_text(path: Path, shown: str) -> str:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = raw[: error.start].decode("utf-8-sig", errors="replace")
-        where = Place(shown, before.count("\n") + 1, len(before) - before.rfind("\n"))
+        where = _place_of(before, len(before), shown)
         raise ProblemError(Problem("is no UTF-8 text", where, hint="save the file as UTF-8")) from None
 
 
 def parse(text: str, file: str) -> Document:
     """What the YAML says; raises ProblemError where it is broken. `file` is what places are named by."""
     if unseen := _UNSEEN.search(text):
-        before = text[: unseen.start()]
-        place = Place(file, before.count("\n") + 1, len(before) - before.rfind("\n"))
+        place = _place_of(text, unseen.start(), file)
         raise ProblemError(
             Problem(f"an invisible character (U+{ord(unseen[0]):04X})", place, hint="is it a text file? remove the character")
         )
+    if ladder := _LADDER.search(text):
+        raise ProblemError(Problem(TOO_DEEP, _place_of(text, ladder.start(), file)))
     loader = Loader(text)
     try:
         node = loader.get_single_node()
     except yaml.MarkedYAMLError as error:
         raise ProblemError(broken(error, text, file)) from None
-    except RecursionError:
-        raise ProblemError(Problem("is nested too deeply", Place(file))) from None
     finally:
         loader.dispose()
     spots: dict[KeyPath, tuple[int, int]] = {}
@@ -116,6 +117,10 @@ def parse(text: str, file: str) -> Document:
     if node is not None:
         document.data = _Construction(document, text).build(node, ())
     return document
+
+
+def _place_of(text: str, index: int, file: str) -> Place:
+    return Place(file, text.count("\n", 0, index) + 1, index - text.rfind("\n", 0, index))
 
 
 class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc] # one of two, chosen when it runs
@@ -160,13 +165,19 @@ class _Construction:
             return node.value if node.tag == _STR else self._scalar(node, path)
         if node.tag not in (_MAP, _SEQ):
             self._document.fault(path, f"the tag '{_short(node.tag)}' is not known here", "leave it out")
-        with_self = id(node)
-        if with_self in self._open:
+        with self._opened(node):
+            return self._list(node, path) if isinstance(node, yaml.SequenceNode) else self._mapping(node, path)
+
+    @contextmanager
+    def _opened(self, node: yaml.Node) -> Iterator[None]:
+        """While a node is being filled in, so that aliases neither lead back to it nor deeper than the text itself may."""
+        if id(node) in self._open:
             raise ProblemError(Problem("an anchor that contains itself", self._place(node)))
-        self._open.add(with_self)
-        built = self._list(node, path) if isinstance(node, yaml.SequenceNode) else self._mapping(node, path)
-        self._open.discard(with_self)
-        return built
+        if len(self._open) >= MAX_DEPTH:
+            raise ProblemError(Problem(TOO_DEEP, self._place(node)))
+        self._open.add(id(node))
+        yield
+        self._open.discard(id(node))
 
     def _list(self, node: yaml.SequenceNode, path: KeyPath) -> list[Any]:
         return [self.build(child, (*path, index)) for index, child in enumerate(node.value)]
@@ -203,12 +214,9 @@ class _Construction:
             self._counted(one)
             if not isinstance(one, yaml.MappingNode):
                 self._problem(one, "'<<' takes keys and values, by an alias such as *base")
-            elif id(one) in self._open:
-                raise ProblemError(Problem("an anchor that contains itself", self._place(one)))
             else:
-                self._open.add(id(one))
-                entries = self._entries(one)
-                self._open.discard(id(one))
+                with self._opened(one):
+                    entries = self._entries(one)
                 self._count += len(entries)
                 yield from entries.items()
 
