@@ -17,7 +17,7 @@ FORM = re.compile(
     r"(?P<what>.*?)\s+\|\s+(?P<quote>.*?)(?:\s+\|\s+(?P<fix>(?:(?!\s\|\s).)*))?\s*$",
     re.IGNORECASE,
 )
-NOTHING = re.compile(r"(?i)\b(?:no|nothing|none)\b")
+NOTHING = re.compile(r"(?im)^\W*(?:no (?:findings?|issues?|problems?)|nothing|none)\b")
 
 
 def main() -> None:
@@ -31,7 +31,7 @@ def main() -> None:
     remarks: dict[str, str] = {}
     for name, reviewer in dependencies.items():
         said = _said(name, reviewer["text"] or "") if reviewer["ok"] else []
-        if reviewer["ok"] and not said and not NOTHING.search((reviewer["text"] or "")[:200]):
+        if reviewer["ok"] and not said and not NOTHING.search((reviewer["text"] or "")[:400]):
             remarks[name] = reviewer["text"]
         for finding in said:
             (proven if _proven(finding, reviewed) else unproven).append(finding)

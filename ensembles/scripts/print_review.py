@@ -1,5 +1,6 @@
 """The review as Markdown: the verdict if there is one, the findings, and what did not run."""
 
+import re
 import sys
 from collections import Counter
 from itertools import groupby
@@ -40,14 +41,19 @@ def _summary(review: dict[str, Any]) -> str:
 
 def _shown(finding: Finding) -> str:
     """The line of a finding, safe in Markdown."""
-    return line_of({**finding, "quote": code(finding["quote"])}, place=_name(f"{finding['file']}:{finding['line']}"))
+    safe: Finding = {**finding, "what": _safe(finding["what"]), "quote": code(finding["quote"]), "fix": _safe(finding["fix"])}
+    return line_of(safe, place=_safe(f"{finding['file']}:{finding['line']}"))
 
 
-def _name(text: str) -> str:
-    """A name as it is, or as code where Markdown would read marks into it."""
-    name, _, rest = text.partition(" (")
-    marked = code(name) if "__" in name or "*" in name or "<" in name else name
-    return f"{marked} ({rest}" if rest else marked
+def _safe(text: str) -> str:
+    """A text as it is, or as code where Markdown would read marks into it."""
+    return code(text) if "`" not in text and re.search(r"__|\*|<|\]\(", text) else text
+
+
+def _name(subject: str) -> str:
+    """What was reviewed, its name made safe."""
+    name, bracket, rest = subject.partition(" (")
+    return _safe(name) + bracket + rest
 
 
 def _quotation(text: str) -> str:
