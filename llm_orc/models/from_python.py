@@ -17,7 +17,7 @@ class FromPython:
 
     def __init__(self, name: str, ask: Ask | Prompted) -> None:
         self._endpoint = Endpoint(f"python:{name}", name, local=True)
-        self._ask = cast("Ask", ask) if _takes_two(ask) else _asked(cast("Prompted", ask))
+        self._ask = cast("Ask", ask) if _takes_two(ask) else _asked(name, cast("Prompted", ask))
         self._name = name
 
     def endpoint(self, profile: Profile) -> Endpoint:  # noqa: ARG002 - the contract
@@ -50,14 +50,15 @@ def _takes_two(ask: Ask | Prompted) -> bool:
     return True
 
 
-def _asked(prompted: Prompted) -> Ask:
+def _asked(name: str, prompted: Prompted) -> Ask:
     async def ask(request: Request, tell: Tell) -> Reply:  # noqa: ARG001 - the contract
         prompt = "\n\n".join(message.text for message in messages_of(request))
-        said = await prompted(prompt)
+        said: object = await prompted(prompt)
         if isinstance(said, Reply):
             return said
         if not isinstance(said, str):
-            raise FailedError(Failure(Kind.MALFORMED, f"the callable returned {type(said).__name__}, not text", "return a str or a Reply"))
+            what = f"the callable '{name}' returned {type(said).__name__}, not text"
+            raise FailedError(Failure(Kind.MALFORMED, what, "return a str or a Reply"))
         return Reply(said, usage=estimated(messages_of(request), said))
 
     return ask

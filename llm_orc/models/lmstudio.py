@@ -4,6 +4,7 @@ import asyncio
 import json
 from http.client import HTTPConnection, HTTPException
 from typing import Any
+from urllib.parse import urlsplit
 
 from llm_orc.models.address import Address
 
@@ -20,8 +21,8 @@ async def chat_models(server: Address) -> list[str] | None:
     except (OSError, TimeoutError):
         return None
     writer.close()
-    listings = (_listing(server, "/api/v0/models"), _listing(server, "/v1/models"))
-    native, plain = await asyncio.gather(*listings)
+    root = urlsplit(server.url).path.removesuffix("/v1")
+    native, plain = await asyncio.gather(_listing(server, f"{root}/api/v0/models"), _listing(server, f"{root}/v1/models"))
     if native:
         chat = [model for model in native if model.get("type") in ("llm", "vlm")]
         return [str(model["id"]) for model in sorted(chat, key=lambda model: model.get("state") != "loaded")]

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from llm_orc.domain.message import Failure, Kind
@@ -70,6 +69,8 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     said = headers.get("retry-after", "").strip()
     if re.fullmatch(r"\d+(\.\d+)?", said):
         return float(said)
+    from email.utils import parsedate_to_datetime  # costs 4 ms, and dates are rare
+
     try:
         then = parsedate_to_datetime(said)
     except ValueError:
