@@ -62,8 +62,8 @@ def measured(command: Command, home: Path) -> Sample:
         out.seek(0)
         err.seek(0)
         if process.returncode != 0:
-            tail = err.read().decode(errors="replace").strip().splitlines()[-1:] or ["nothing on stderr"]
-            raise BrokenRunError(f"{command} ended with {process.returncode}: {tail[0][:300]}")
+            tail = err.read().decode(errors="replace").strip().splitlines()[-3:] or ["nothing on stderr"]
+            raise BrokenRunError(f"{command} ended with {process.returncode}: {' / '.join(tail)[:400]}")
         peak = usage.ru_maxrss * PEAK_UNIT / 1e6
         return Sample(round(wall, 4), round(usage.ru_utime + usage.ru_stime, 4), round(peak, 2), command.read(out.read()))
 
