@@ -1,5 +1,6 @@
 """Ruff's rules F, B, S, C90 and PERF on the Python of the input, without those that are mostly noise in good code."""
 
+import ast
 import importlib.util
 import json
 import subprocess
@@ -105,16 +106,14 @@ class Piece(NamedTuple):
 
     source: Source
     text: str
-    first: int = 1  # the number of its first line in the source
-    whole: bool = True
+    first: int  # the number of its first line in the source
+    whole: bool
+    gathers: bool = False  # names for others to import, as `__init__.py` does: they are unused here by intention
 
     @property
     def name(self) -> str:
-        """A name under which ruff treats it as its author would: `__init__.py` and stubs have rules of their own."""
-        name = self.source.path.rsplit("/", 1)[-1]
-        if self.source.path == "input.py" and _only_imports(self.text):
-            return "__init__.py"
-        return name if name.endswith((".py", ".pyi")) else "input.py"
+        """Stubs have rules of their own."""
+        return "input.pyi" if self.source.path.endswith(".pyi") else "input.py"
 
 
 def main() -> None:
@@ -150,7 +149,8 @@ def review(python: list[Source]) -> None:
 def _pieces(source: Source) -> Iterator[Piece]:
     for first, text in source.parts():
         if source.whole:
-            yield Piece(source, text + "\n", first)
+            gathers = source.path.endswith("__init__.py") or (source.path == "input.py" and _only_imports(text))
+            yield Piece(source, text + "\n", first, whole=True, gathers=gathers)
             continue
         lines = text.split("\n")
         changed = [index for index in range(len(lines)) if source.reviewed(first + index)]
@@ -169,7 +169,7 @@ def _findings(pieces: list[Piece], *, whole: bool) -> list[Finding]:
         for index, piece in enumerate(pieces):
             file = Path(folder, str(index), piece.name).resolve()
             file.parent.mkdir()
-            file.write_text(piece.text, encoding="utf-8")
+            file.write_text(piece.text, encoding="utf-8", errors="replace")
             by_file[str(file)] = piece
         return [finding for told in _ruff(folder, whole=whole) if (finding := _finding(by_file[told["filename"]], told))]
 
@@ -187,7 +187,7 @@ def _ruff(folder: str, *, whole: bool) -> list[dict[str, Any]]:
     ]
     done = subprocess.run(command, capture_output=True, check=False, timeout=60)
     if done.returncode:
-        raise ValueError(done.stderr.decode(errors="replace").strip().splitlines()[-1:] or f"exit code {done.returncode}")
+        raise ValueError(f"exit code {done.returncode}: {done.stderr.decode(errors='replace').strip()[-200:]}")
     told: list[dict[str, Any]] = json.loads(done.stdout or b"[]")
     return sorted(told, key=lambda one: (one["filename"], one["location"]["row"], one["location"]["column"]))
 
@@ -198,6 +198,8 @@ def _finding(piece: Piece, told: dict[str, Any]) -> Finding | None:
     is_syntax = not code[-1:].isdigit()
     severity, fix = SYNTAX if is_syntax else RULES.get(code, ("low" if code.startswith("PERF") else "medium", _own_fix(told)))
     start, end = (piece.first - 1 + told[place]["row"] for place in ("location", "end_location"))
+    if code == "F401" and piece.gathers:
+        return None
     if not any(piece.source.reviewed(number) for number in range(start, end + 1)):
         return None
     return found(
@@ -224,10 +226,9 @@ def _own_fix(told: dict[str, Any]) -> str:
 
 def _only_imports(text: str) -> bool:
     """Whether a nameless file only gathers names, as `__init__.py` does."""
-    import ast
-
     tree = parsed_python(text)
-    return tree is not None and all(isinstance(node, (ast.Import, ast.ImportFrom, ast.Expr, ast.Assign)) for node in tree.body)
+    body = tree.body if tree else []
+    return all(isinstance(part, (ast.Import, ast.ImportFrom)) or ast.unparse(part).startswith(("'", '"', "__all__")) for part in body)
 
 
 if __name__ == "__main__":

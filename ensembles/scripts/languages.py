@@ -96,6 +96,7 @@ SIGNS = {
 OPENINGS = {"PHP": r"<\?php", "HTML": r"(?i:<!doctype html|<html\b)", "XML": r"<\?xml"}
 SHEBANG = re.compile(r"\A#!.*\b(python|node|deno|bash|sh|zsh|ruby|php)")
 SHEBANGS = {"python": "Python", "node": "JavaScript", "deno": "TypeScript", "ruby": "Ruby", "php": "PHP"}
+SURE = 4  # the weight from which signs are enough
 GLANCE = 40_000  # characters
 
 
@@ -118,9 +119,9 @@ def language_of_text(text: str) -> str:
     scores = {language: _score(head, signs) for language, signs in SIGNS.items()}
     scores["TypeScript"] += scores["JavaScript"] if scores["TypeScript"] >= 3 else 0
     best = max(scores, key=lambda language: scores[language])
-    if best != "Python" and _is_python(text):
+    if (best != "Python" or scores[best] < SURE) and _is_python(text):
         return "Python"
-    return best if scores[best] >= 4 else ""
+    return best if scores[best] >= SURE else ""
 
 
 def _score(head: str, signs: tuple[tuple[int, str], ...]) -> int:
