@@ -93,10 +93,10 @@ class Session:
         self.plan = self.plan.with_profiles(settled)
         return tuple(choices.values())
 
-    async def perform(self, text: str, listeners: Iterable[Tell] = (), *, stream: bool = False) -> Run:
-        """Run the plan; every listener hears every event, and one that raises is no longer told."""
+    async def perform(self, text: str, listeners: Iterable[Tell] = (), *, stream: bool = False, run: Run | None = None) -> Run:
+        """Run the plan; `run` knows of every event before the listeners hear it, and a listener that raises is no longer told."""
         loop = asyncio.get_running_loop()
-        run, told = Run(), _Told(listeners)
+        run, told = Run() if run is None else run, _Told(listeners)
 
         def tell(event: Happening) -> None:
             fold(run, event)
@@ -112,6 +112,8 @@ class Session:
             stream=stream,
             offline=self.offline,
         )
+        for profile in filter(means.reachable, self.plan.profiles()):
+            self.models.ready(profile)
         self._stop = loop.create_future()
         await perform(self.plan, text, means, tell, run=_run_id(), stop=self._stop)
         return run

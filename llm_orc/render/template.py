@@ -14,6 +14,15 @@ from llm_orc.domain.said import Scope, identifier
 from llm_orc.render.formats import Paper
 from llm_orc.render.json import document
 
+ON_PAGE = ALWAYS | {"run", "result"}
+"""The names on a finished run's page."""
+
+
+def page_of(run: Run, plan: Plan) -> Scope:
+    """What a template over a finished run can name."""
+    outcomes = {**plan.missing, **{node.name: _outcome(run, node) for node in run.top()}}
+    return _Page(run.input, run.variables, outcomes, document=document(run, verbose=True))
+
 
 class Template:
     """The rendered template, once the run is over."""
@@ -26,7 +35,7 @@ class Template:
         text = _text(name, paper.plan)
         self._template = Templates(paper.plan.ensemble.files).read(text, name)
         known = {identifier(agent): agent for agent in (*paper.plan.agents, *paper.plan.missing)}
-        problems = check(self._template, ALWAYS | {"run", "result"}, known, paper.plan.variables)
+        problems = check(self._template, ON_PAGE, known, paper.plan.variables)
         if problems:
             raise ProblemError(*(replace(problem, place=Place(name)) for problem in problems))
 
@@ -35,10 +44,8 @@ class Template:
 
     def close(self, run: Run) -> None:
         """Write the page; where it cannot be rendered, the bare result, and raise ProblemError."""
-        outcomes = {**self._paper.plan.missing, **{node.name: _outcome(run, node) for node in run.top()}}
-        page = _Page(run.input, run.variables, outcomes, document=document(run, verbose=True))
         try:
-            text = self._template.render(page)
+            text = self._template.render(page_of(run, self._paper.plan))
         except FailedError as error:
             self._paper.put(_ended(run.result))
             raise ProblemError(Problem(error.failure.what, Place(self._name), "the result is printed without it")) from None

@@ -1,0 +1,92 @@
+"""The table of commands. A command's module is imported when it is called, not before."""
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command
+
+import llm_orc
+from llm_orc.domain.problem import Problem, ProblemError, nearest
+
+COMMANDS: Mapping[str, str] = {
+    "invoke": "Run an ensemble on some input",
+    "plan": "Show what an ensemble would do: phases, models, prompts",
+    "validate": "Check ensembles, and say everything that is wrong",
+    "list": "List the ensembles and profiles that can be called",
+    "show": "Show what an ensemble is, or draw its graph",
+    "init": "Make a project here, with an ensemble that runs at once",
+    "trust": "Let this project's ensembles run scripts and commands",
+    "config": "Show the settings, and where each comes from",
+    "schema": "Print a JSON Schema, for editors and programs",
+}
+"""Name -> one line of help; the module is `llm_orc.cli.NAME`."""
+NAME = "llm-orc"
+EPILOG = "cat code.py | llm-orc invoke code-review --offline", "llm-orc init && llm-orc invoke my-first"
+
+
+def app(**settings: Any) -> typer.Typer:
+    """An empty command line in our style: plain help, no handling of errors."""
+    return typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, **settings)
+
+
+def examples(first: str, second: str) -> str:
+    """The end of a command's help."""
+    return f"\b\nExamples:\n  {first}\n  {second}"
+
+
+class Commands(TyperGroup):
+    """The commands of the table."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        return get_command(import_module(f"llm_orc.cli.{cmd_name}").app)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            raise ProblemError(Problem(f"no command '{name}'", hint=f"{nearest(name, COMMANDS)} see: {NAME} --help".strip()))
+        return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        from typer._click.shell_completion import CompletionItem  # the only door to it that typer has
+
+        return [CompletionItem(name, help=line) for name, line in COMMANDS.items() if name.startswith(incomplete)]
+
+
+def root() -> Any:
+    """The whole command line."""
+    whole = typer.Typer(
+        name=NAME,
+        cls=Commands,
+        rich_markup_mode=None,
+        help="Run ensembles of language models from YAML files.",
+        epilog=examples(*EPILOG),
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+    @whole.callback(invoke_without_command=True)
+    def start(ctx: typer.Context, *, version: bool = typer.Option(False, "--version", help="Print the version.")) -> None:
+        if version:
+            ctx.obj.answer(version())
+        elif ctx.invoked_subcommand is None:
+            ctx.obj.answer(ctx.get_help() + "\n")
+
+    return get_command(whole)
+
+
+def version() -> str:
+    """What `--version` prints."""
+    return f"{NAME} {llm_orc.__version__}\n"

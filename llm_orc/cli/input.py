@@ -1,0 +1,94 @@
+"""What an ensemble works on: the argument, the files, and stdin."""
+
+import codecs
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+
+from llm_orc.cli.terminal import Terminal, reason
+from llm_orc.domain.problem import Place, Problem, ProblemError
+
+PATIENCE = 2.0
+"""Seconds of silence on a pipe after which a person is told that it is waited for."""
+CHUNK = 1 << 20
+STDIN = "stdin"
+TEXT_ONLY = "only UTF-8 text is read; '--attach', for pictures and documents, is not supported yet"
+
+
+def read_input(terminal: Terminal, argument: str, files: Sequence[str], *, stdin: bool) -> str:
+    """The parts that are there, joined by a blank line; one part alone stays as it is. Raises ProblemError with all that is wrong."""
+    parts: list[str] = [argument] if argument else []
+    problems: list[Problem] = []
+    sources = [(name, _chunks_of_file(terminal, name)) for name in files]
+    if stdin and terminal.has_input:
+        sources.append((STDIN, _chunks_of_stdin(terminal)))
+    for name, chunks in sources:
+        try:
+            parts.append(_text(chunks, name))
+        except ProblemError as error:
+            problems += error.problems
+    if problems:
+        raise ProblemError(*problems)
+    parts = [part for part in parts if part.strip()]
+    return "\n\n".join([*(part.rstrip("\n") for part in parts[:-1]), *parts[-1:]])
+
+
+def names_a_file(terminal: Terminal, argument: str) -> list[Problem]:
+    """A warning where the input is only the name of a file."""
+    if not argument or len(argument.split()) != 1 or not os.path.isfile(terminal.where.cwd / argument):
+        return []
+    what = f"the input is the name '{argument}', not the text of that file"
+    return [Problem(what, hint=f"to read the file: -f {argument}", warning=True)]
+
+
+def _chunks_of_file(terminal: Terminal, name: str) -> Iterator[bytes]:
+    try:
+        with Path(terminal.where.cwd, name).open("rb", buffering=0) as file:
+            while chunk := file.read(CHUNK):
+                yield chunk
+    except IsADirectoryError:
+        raise ProblemError(Problem("is a folder, not a file", Place(name), f"name its files: -f {name.rstrip('/')}/FILE")) from None
+    except OSError as error:
+        raise ProblemError(Problem(f"cannot be read: {reason(error)}", Place(name))) from None
+    except ValueError:  # a NUL in the name
+        raise ProblemError(Problem("cannot be read: no file has such a name", Place(name))) from None
+
+
+def _chunks_of_stdin(terminal: Terminal) -> Iterator[bytes]:
+    assert terminal.stdin is not None, "there is input only where stdin is open"  # noqa: S101
+    if terminal.silent(PATIENCE):
+        terminal.say("waiting for input on stdin; Ctrl-D ends it, --no-stdin does without\n")
+    try:
+        while chunk := os.read(terminal.stdin, CHUNK):
+            yield chunk
+    except IsADirectoryError:
+        raise ProblemError(Problem("is a folder, not a file", Place(STDIN))) from None
+    except OSError as error:
+        raise ProblemError(Problem(f"cannot be read: {reason(error)}", Place(STDIN))) from None
+
+
+def _text(chunks: Iterable[bytes], name: str) -> str:
+    """The chunks as text; refused at the first one that is none, as they may go on for ever."""
+    decoder = codecs.getincrementaldecoder("utf-8-sig")()
+    pieces: list[str] = []
+    line = 1
+    for chunk in chain(chunks, [b""]):
+        try:
+            piece = decoder.decode(chunk, final=not chunk)
+        except UnicodeDecodeError as error:
+            raise ProblemError(_not_utf8(error, name, line)) from None
+        if "\0" in piece:
+            raise ProblemError(Problem("holds NUL bytes, as no text does", Place(name), TEXT_ONLY))
+        line += piece.count("\n")
+        pieces.append(piece)
+    return "".join(pieces)
+
+
+def _not_utf8(error: UnicodeDecodeError, name: str, line: int) -> Problem:
+    seen, at = error.object, error.start
+    line += seen.count(b"\n", 0, at)
+    column = at - seen.rfind(b"\n", 0, at)
+    encoding = "UTF-16" if line == 1 and seen[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else ""
+    hint = f"convert it: iconv -f {encoding} -t UTF-8" if encoding else TEXT_ONLY
+    return Problem(f"is no UTF-8 text: byte 0x{seen[at]:02x}", Place(name, line, column), hint)

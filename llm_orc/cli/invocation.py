@@ -1,0 +1,190 @@
+"""One call of `llm-orc invoke`, from its flags to its exit code."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from llm_orc.app import Session, input_of
+from llm_orc.cli.gate import Gate, gate_of
+from llm_orc.cli.input import names_a_file, read_input
+from llm_orc.cli.output import Target, format_of, target_of
+from llm_orc.cli.planning import choices_of, is_offline, trusted_plan, warn
+from llm_orc.cli.terminal import Terminal
+from llm_orc.config.layers import Layers
+from llm_orc.domain.event import Happening
+from llm_orc.domain.message import Kind, Tell
+from llm_orc.domain.plan import Plan
+from llm_orc.domain.problem import Problem, ProblemError
+from llm_orc.domain.run import ExitCode, Run
+from llm_orc.models.auto import Choice
+from llm_orc.render.formats import Format, Paper, open_format
+from llm_orc.render.problems import told
+from llm_orc.render.talk import Talk, summary
+
+AT_THE_END = ("json", "rich")
+"""The formats that have nothing to write before the end."""
+QUIET_UNTIL_THE_END = (*AT_THE_END, "markdown", "text")
+"""Likewise unless they stream: a live view may be drawn meanwhile."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flags:
+    """The flags of `invoke`, as they were given."""
+
+    text: str
+    files: tuple[str, ...]
+    stdin: bool
+    var: tuple[str, ...]
+    only: str
+    no_deps: bool
+    profile: tuple[str, ...]
+    max_parallel: int | None
+    stream: bool
+    offline: bool
+    fail_on: str
+    output_format: str | None
+    output: str | None
+    force: bool
+    verbose: bool
+
+
+def carried_out(terminal: Terminal, name: str, flags: Flags) -> int:
+    """Run the ensemble and print its result; the exit code. Raises ProblemError."""
+    choices = choices_of(flags.var, flags.only, flags.profile, no_deps=flags.no_deps, max_parallel=flags.max_parallel)
+    target = target_of(terminal, flags.output, force=flags.force)
+    layers, plan = trusted_plan(terminal, name, choices)
+    gate = gate_of(flags.fail_on, plan)
+    chosen = format_of(target, flags.output_format, plan.ensemble.output_format, layers.settings.output_format)
+    if flags.stream and chosen in AT_THE_END:
+        raise ProblemError(Problem(f"--stream does nothing with the format '{chosen}'", hint="take --output-format text or markdown"))
+    shape = open_format(chosen, Paper(target.write, plan, flags.stream, flags.verbose, target.width, target.color))
+    text = input_of(plan, read_input(terminal, flags.text, flags.files, stdin=flags.stdin))
+    warn(terminal, layers.warnings, plan.warnings, names_a_file(terminal, flags.text))
+    early = flags.stream or chosen not in QUIET_UNTIL_THE_END
+    call = _Call(terminal, layers, plan, flags, target, shape, draws=_may_draw(terminal, flags, early=early and target.width is not None))
+    asyncio.run(call.performed(text))
+    return call.ended(gate, name)
+
+
+def _may_draw(terminal: Terminal, flags: Flags, *, early: bool) -> bool:
+    """Whether a live view can stand on stderr while nothing else is written to that terminal."""
+    if not terminal.stderr.is_terminal or terminal.stderr.file is None or flags.verbose or early:
+        return False
+    from llm_orc.render.live import can_show
+
+    return can_show(terminal.stderr.file, terminal.where.env)
+
+
+@dataclass(slots=True)
+class _Call:
+    terminal: Terminal
+    layers: Layers
+    plan: Plan
+    flags: Flags
+    target: Target
+    shape: Format
+    draws: bool
+    run: Run = field(default_factory=Run)
+    error: Exception | None = None
+    """What went wrong while the format wrote."""
+
+    async def performed(self, text: str) -> None:
+        """Choose models, say which, and run; everything ends up in `run`."""
+        async with Session(self.layers, self.plan, is_offline(self.terminal, given=self.flags.offline)) as session:
+            self._say(_chosen(choice, text) for choice in await session.settle())
+
+            def tell(event: Happening) -> None:
+                self._format(event, session)
+
+            with session.stopped_by_signals():
+                async with self._view() as listeners:
+                    await session.perform(text, [tell, *listeners], stream=self.flags.stream or self.draws, run=self.run)
+
+    def _format(self, event: Happening, session: Session) -> None:
+        """Let the format hear of it; where it cannot write, nobody needs the rest of the run."""
+        if self.error is None:
+            try:
+                self.shape.tell(event)
+            except Exception as error:  # noqa: BLE001 - raised again when the run is over
+                self.error = error
+                session.stop("terminate")
+
+    @asynccontextmanager
+    async def _view(self) -> AsyncIterator[list[Tell]]:
+        """Who tells a person meanwhile how far the run has come."""
+        stderr = self.terminal.stderr
+        if self.draws and stderr.file is not None:
+            from llm_orc.render.live import Live
+
+            async with Live(stderr.file, self.run, color=stderr.color) as live:
+                yield [live.tell]
+        elif self.flags.verbose or stderr.is_terminal:
+            yield [Talk(self.terminal.say, self.run, color=stderr.color).tell]
+        else:
+            yield []
+
+    def ended(self, gate: Gate | None, name: str) -> int:
+        """Print the result, and say what became of the run; the exit code."""
+        if self.error is not None:
+            raise self.error
+        problems: list[Problem] = []
+        closed = False
+        try:
+            self._print()
+            closed = gate is not None and gate.closes(self.run)
+        except ProblemError as error:
+            problems += error.problems
+        color = self.terminal.stderr.color
+        self._say(summary(self.run, color=color))
+        self.terminal.say(told(problems, color=color))
+        if closed:
+            self._say([f"failed on: {self.flags.fail_on}"])
+        if self.terminal.stderr.is_terminal or self.flags.offline:
+            self._say(next_steps(self.run, name))
+        return _exit_code(self.run, wrong=bool(problems), closed=closed)
+
+    def _print(self) -> None:
+        try:
+            self.shape.close(self.run)
+        except BrokenPipeError:
+            return  # whoever read it has read enough
+        finally:
+            self.target.finish()
+        if self.shape.cut:
+            self._say(["the text on stdout is cut: its agent failed while it was streaming"])
+
+    def _say(self, lines: Iterable[str]) -> None:
+        self.terminal.say("".join(f"{line}\n" for line in lines))
+
+
+def _exit_code(run: Run, *, wrong: bool, closed: bool) -> int:
+    """The first that holds of 143, 130, 2, 4, 1, 3, 0."""
+    code = run.exit_code
+    if code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
+        return code
+    if wrong:
+        return ExitCode.BAD_INPUT
+    return ExitCode.NO_LEAF if closed and code != ExitCode.SPENT else code
+
+
+def _chosen(choice: Choice, text: str) -> str:
+    going = f"stays on this machine ({choice.destination})" if choice.local else f"sends {_size(text)} to {choice.destination}"
+    return f"{choice.tier} -> {choice.provider}/{choice.model} ({choice.why}); {going}"
+
+
+def _size(text: str) -> str:
+    """`120 bytes`, `3.1 kB`, `2.4 MB`."""
+    size = len(text.encode(errors="replace"))
+    if size < 1000:
+        return f"{size} bytes"
+    return f"{size / 1000:.1f} kB" if size < 1_000_000 else f"{size / 1_000_000:.1f} MB"
+
+
+def next_steps(run: Run, name: str) -> list[str]:
+    """Three commands to try next."""
+    skipped = any(node.failure is None and node.cause == Kind.OFFLINE for node in run.nodes.values())
+    first = (f"llm-orc invoke {name}", "with models, too") if skipped else (f"llm-orc show {name} --graph ascii", "its graph")
+    steps = [first, (f"llm-orc plan {name}", "what each agent is sent, and who answers"), ("llm-orc init", "an ensemble of your own, here")]
+    width = max(len(command) for command, _ in steps)
+    return ["try next:", *(f"  {command:<{width}}  {what}" for command, what in steps)]

@@ -1,0 +1,88 @@
+"""The console script: the one place where an error becomes words and an exit code."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from llm_orc.domain.problem import Problem, ProblemError
+
+if TYPE_CHECKING:
+    from llm_orc.cli.terminal import Terminal
+
+DEBUG = "LLM_ORC_DEBUG"
+OK, BAD_INPUT, BUG, INTERRUPTED = 0, 2, 70, 130  # as in domain.run.ExitCode, which costs too much for `--version`
+_SECRET = ("KEY", "TOKEN", "SECRET", "PASS", "CREDENTIAL")
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Do what the command line says; the exit code."""
+    words = list(sys.argv[1:] if args is None else args)
+    if sys.platform == "win32":
+        sys.stderr.write("llm-orc runs on Linux and macOS. On Windows, use it inside WSL.\n")
+        return BAD_INPUT
+    from llm_orc.cli.terminal import here
+
+    try:
+        terminal = here()
+    except ProblemError as error:
+        sys.stderr.write(f"{error}\n")
+        return BAD_INPUT
+    try:
+        return _called(terminal, words)
+    except BrokenPipeError:
+        return OK
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except ProblemError as error:
+        _tell(terminal, error.problems)
+        return BAD_INPUT
+    except Exception as error:  # noqa: BLE001 - whatever it is, a person gets words and a shell gets 70
+        _apologise(terminal, error)
+        return BUG
+
+
+def _called(terminal: "Terminal", words: list[str]) -> int:
+    if words == ["--version"]:
+        from llm_orc import __version__
+
+        terminal.answer(f"llm-orc {__version__}\n")
+        return OK
+    import typer
+
+    from llm_orc.cli.commands import NAME, root
+
+    try:
+        # Typer swallows Ctrl-C and returns 130, and a command returns its exit code.
+        code = root().main(words, prog_name=NAME, standalone_mode=False, obj=terminal)
+    except typer.TyperException as error:
+        from llm_orc.cli.usage import problem_of
+
+        raise ProblemError(problem_of(error)) from None
+    except typer.Abort:
+        return INTERRUPTED
+    return code if isinstance(code, int) else OK
+
+
+def _tell(terminal: "Terminal", problems: Sequence[Problem]) -> None:
+    from llm_orc.render.problems import told
+
+    terminal.say(told(problems, color=terminal.stderr.color))
+
+
+def _apologise(terminal: "Terminal", error: Exception) -> None:
+    import traceback
+
+    env = terminal.where.env
+    if env.get(DEBUG):
+        terminal.say(_without_secrets("".join(traceback.format_exception(error)), env))
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{last.filename.rpartition('/')[2]}:{last.lineno}"
+    more = "" if env.get(DEBUG) else f"\nhint: {DEBUG}=1 shows where it happened, which helps to mend it"
+    terminal.say(f"This is a mistake in llm-orc, not yours: {type(error).__name__} at {where}. Please report it with the command you ran.{more}\n")
+
+
+def _without_secrets(text: str, env: Mapping[str, str]) -> str:
+    for name, value in env.items():
+        if len(value) >= 4 and any(word in name.upper() for word in _SECRET):
+            text = text.replace(value, f"[{name}]")
+    return text

@@ -1,0 +1,104 @@
+"""Where a result goes: to stdout, or to a file that appears whole or not at all."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from llm_orc.cli.terminal import Terminal, reason
+from llm_orc.domain.problem import Place, Problem, ProblemError
+
+BY_ENDING = {".md": "markdown", ".markdown": "markdown", ".json": "json", ".jsonl": "jsonl", ".txt": "text"}
+STREAMING = ("text", "markdown", "jsonl")
+NOT_STREAMING = ("json", "rich")
+
+
+@dataclass(slots=True)
+class Target:
+    """Takes the result as it comes."""
+
+    terminal: Terminal
+    file: Path | None = None
+    """None is stdout."""
+    named: str = ""
+    """The file as it was named."""
+    _pieces: list[str] = field(default_factory=list)
+
+    @property
+    def write(self) -> Callable[[str], None]:
+        """What takes text: at once on stdout, kept until the end for a file."""
+        return self.terminal.answer if self.file is None else self._pieces.append
+
+    @property
+    def width(self) -> int | None:
+        """Columns; None where it is no terminal."""
+        return None if self.file else self.terminal.stdout.width
+
+    @property
+    def color(self) -> bool:
+        """Whether it takes colours."""
+        return not self.file and self.terminal.stdout.color
+
+    def finish(self) -> None:
+        """Write the file. Where that fails the result goes to stdout, and ProblemError is raised."""
+        if self.file is None:
+            return
+        text = "".join(self._pieces)
+        try:
+            _write(self.file, text)
+        except OSError as error:
+            self.terminal.answer(text)
+            raise ProblemError(Problem(f"cannot be written: {reason(error)}", Place(self.named), "the result is on stdout")) from None
+        self.terminal.say(f"wrote {self.named}\n")
+
+
+def target_of(terminal: Terminal, named: str | None, *, force: bool) -> Target:
+    """Where `-o` says; raises ProblemError before anything is spent on a result that could not be kept."""
+    if named is None or named == "-":
+        if force:
+            raise ProblemError(Problem("--force goes with -o FILE"))
+        return Target(terminal)
+    file = terminal.where.cwd / named
+    if problem := _cannot_be_written(file, named, force=force):
+        raise ProblemError(problem)
+    return Target(terminal, file, named)
+
+
+def format_of(target: Target, flag: str | None, *others: str | None) -> str:
+    """The format that was asked for, first by flag, then by the file's ending; else rich on a terminal and text in a pipe."""
+    by_ending = BY_ENDING.get(target.file.suffix.lower()) if target.file else None
+    fallback = "rich" if target.width else "text"
+    return next(filter(None, (flag, by_ending, *others)), fallback)
+
+
+def _cannot_be_written(file: Path, named: str, *, force: bool) -> Problem | None:
+    place = Place(named)
+    try:
+        if file.is_dir():
+            return Problem("is a folder", place, f"name a file in it: -o {named.rstrip('/')}/result.md")
+        if not file.parent.is_dir():
+            return Problem("its folder does not exist", place, f"make it: mkdir -p {os.path.dirname(named) or '.'}")
+        if file.exists():
+            if file.is_file() and not force:
+                return Problem("exists already", place, "--force replaces it")
+            return None if os.access(file, os.W_OK) else Problem("may not be written", place)
+        return None if os.access(file.parent, os.W_OK) else Problem("its folder may not be written", place)
+    except (OSError, ValueError) as error:
+        return Problem(f"cannot be a file: {reason(error) if isinstance(error, OSError) else 'no file has such a name'}", place)
+
+
+def _write(file: Path, text: str) -> None:
+    """Replace the file at once; a pipe or a device is written to as it is. Raises OSError."""
+    raw = text.encode(errors="replace")
+    real = file.resolve()
+    if real.exists() and not real.is_file():
+        real.write_bytes(raw)
+        return
+    fresh = real.with_name(f".{real.name[:100]}.{os.getpid()}")
+    try:
+        fresh.write_bytes(raw)
+        if real.exists():
+            fresh.chmod(real.stat().st_mode)
+        fresh.replace(real)
+    finally:
+        fresh.unlink(missing_ok=True)

@@ -1,0 +1,102 @@
+"""From the words on the command line to a plan, asking for trust where that is needed."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from llm_orc.cli.terminal import Terminal
+from llm_orc.domain.problem import Problem, ProblemError
+from llm_orc.render.problems import told
+
+if TYPE_CHECKING:
+    from llm_orc.config.layers import Layers
+    from llm_orc.domain.plan import Choices, Plan
+
+
+def planned_from(terminal: Terminal, name: str, choices: "Choices") -> "tuple[Layers, Plan]":
+    """The layers, and the plan of an ensemble as far as it may be looked at; raises ProblemError."""
+    from llm_orc.app import planned
+    from llm_orc.config.layers import read_layers
+
+    layers = read_layers(terminal.where)
+    return layers, planned(layers, name, choices)
+
+
+def trusted_plan(terminal: Terminal, name: str, choices: "Choices") -> "tuple[Layers, Plan]":
+    """The layers, and a plan that may run; asks whether the project is trusted if need be. Raises ProblemError."""
+    try:
+        layers, plan = planned_from(terminal, name, choices)
+        asked: tuple[Problem, ...] = plan.untrusted
+    except ProblemError as error:
+        if not error.untrusted or not terminal.can_ask:
+            raise
+        asked = error.problems
+    else:
+        if not asked:
+            return layers, plan
+    if not terminal.can_ask:
+        raise ProblemError(*asked)
+    _ask_for_trust(terminal, name, asked)
+    return planned_from(terminal, name, choices)
+
+
+def _ask_for_trust(terminal: Terminal, name: str, asked: Sequence[Problem]) -> None:
+    from llm_orc.config.trust import trust
+
+    folders = untrusted_folders(terminal, name)
+    terminal.say(told((Problem(problem.what, problem.place, warning=True) for problem in asked), color=terminal.stderr.color))
+    if not terminal.agrees(f"Trust everything in {', '.join(map(str, folders))}, now and later?"):
+        raise ProblemError(*asked)
+    for folder in folders:
+        trust(folder, terminal.where)
+
+
+def untrusted_folders(terminal: Terminal, name: str | None = None) -> list[Path]:
+    """The folders that would have to be trusted, for the ensemble of that name or path too."""
+    from llm_orc.config.folders import SUFFIXES, folder_of, layers_of
+
+    folders = list(layers_of(terminal.where))
+    if name is not None and name.endswith(SUFFIXES):
+        folders.append(folder_of(terminal.where.cwd / name, folders, terminal.where))
+    return list(dict.fromkeys(folder.root for folder in folders if not folder.trusted))
+
+
+def warn(terminal: Terminal, *groups: Iterable[Problem]) -> None:
+    """Say the warnings on stderr."""
+    terminal.say(told((problem for group in groups for problem in group), color=terminal.stderr.color))
+
+
+def is_offline(terminal: Terminal, *, given: bool) -> bool:
+    """Whether nothing may be sent to other machines."""
+    return given or terminal.where.env.get("LLM_ORC_OFFLINE", "") not in ("", "0")
+
+
+def choices_of(
+    var: Sequence[str], only: str, profile: Sequence[str], *, no_deps: bool, max_parallel: int | None
+) -> "Choices":
+    """What the flags choose; raises ProblemError."""
+    from llm_orc.domain.plan import Choices
+
+    problems: list[Problem] = []
+    if no_deps and not only:
+        problems.append(Problem("--no-deps goes with --only", hint="--only AGENT --no-deps runs that agent alone"))
+    variables = dict(_pair("--var", each, problems) for each in var)
+    of_all = [each for each in profile if "=" not in each]
+    of_one = dict(_pair("--profile", each, problems) for each in profile if "=" in each)
+    if len(of_all) > 1:
+        problems.append(Problem(f"--profile: both '{of_all[0]}' and '{of_all[1]}'", hint="for single agents: --profile AGENT=NAME"))
+    agents = tuple(name.strip() for name in only.split(",") if name.strip())
+    if only and not agents:
+        problems.append(Problem("--only names no agent", hint="--only a,b"))
+    if problems:
+        raise ProblemError(*problems)
+    return Choices(variables, agents, no_deps, of_all[0] if of_all else None, of_one, max_parallel)
+
+
+def _pair(flag: str, text: str, problems: list[Problem]) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        problems.append(Problem(f"{flag}: '{text}' has no name and value", hint=f"{flag} NAME=VALUE"))
+    return name.strip(), value
+
+
