@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-from llm_orc.domain.ensemble import AgentSynthesis, ConcatSynthesis, TemplateSynthesis
 from llm_orc.domain.event import Delta, Happening
 from llm_orc.domain.run import Run
 from llm_orc.render.formats import Paper
@@ -13,23 +12,13 @@ if TYPE_CHECKING:
 
 def final_node(plan: "Plan") -> str:
     """The id of the one node whose reply is the result; empty where the result is made of several."""
-    match plan.ensemble.synthesis:
-        case AgentSynthesis(agent=chosen) if plan.synthesised:
-            name = chosen
-        case ConcatSynthesis():
-            return ""
-        case TemplateSynthesis() if plan.synthesised:
-            return ""
-        case _ if len(plan.leaves) == 1:
-            name = plan.leaves[0]
-        case _:
-            return ""
-    planned = plan.agents[name]
-    if planned.agent.fan_out:
+    name = plan.final
+    if name is None or plan.agents[name].agent.fan_out:
         return ""
-    if planned.child is None:
+    child = plan.agents[name].child
+    if child is None:
         return name
-    below = final_node(planned.child)
+    below = final_node(child)
     return below and f"{name}/{below}"
 
 

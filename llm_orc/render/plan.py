@@ -1,0 +1,181 @@
+"""A plan as text and as JSON: what would be run, by whom, and what it would be sent."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from llm_orc.domain.ensemble import Agent, CommandAgent, EnsembleAgent, FanOut, ModelAgent, ScriptAgent
+from llm_orc.domain.plan import Plan, PlannedAgent
+from llm_orc.domain.problem import Problem
+from llm_orc.domain.profile import Profile
+from llm_orc.render.json import plain
+from llm_orc.render.preview import preview
+from llm_orc.render.safe import harmless, one_line
+from llm_orc.render.words import counted, ink
+
+Destination = Callable[[Profile], str]
+"""Where a profile's calls go, for people: `api.openai.com`."""
+VERSION = 1
+SHOWN_LINES = 12
+"""Of a text, unless all of it is wanted."""
+
+
+def plan_document(plan: Plan, destination: Destination, input: str | None = None) -> dict[str, Any]:
+    """What `llm-orc plan --json` says."""
+    return {
+        "version": VERSION,
+        "ensemble": plan.ensemble.name,
+        "description": plan.ensemble.description,
+        "execution": plan.ensemble.execution,
+        "max_parallel": plan.max_parallel,
+        "timeout_seconds": plan.timeout_seconds,
+        "variables": plain(plan.variables),
+        "phases": [list(phase) for phase in plan.phases],
+        "result": _result(plan),
+        "agents": [_agent(planned, plan, destination, input) for planned in plan.agents.values()],
+        "warnings": [str(problem) for problem in plan.warnings],
+        "untrusted": [str(problem) for problem in plan.untrusted],
+    }
+
+
+def _agent(planned: PlannedAgent, plan: Plan, destination: Destination, input: str | None) -> dict[str, Any]:
+    agent = planned.agent
+    profiles = _profiles(planned)
+    return {
+        "name": agent.name,
+        "phase": planned.phase,
+        "body": agent.body,
+        "runs": _runs(agent),
+        "profiles": [_profile(profile, destination) for profile in profiles],
+        "depends_on": [{"name": name, "implied": name in planned.implied} for name in planned.depends_on],
+        "require": agent.require,
+        "when": agent.when,
+        "fan_out": plain(agent.fan_out.model_dump(exclude_none=True)) if isinstance(agent.fan_out, FanOut) else agent.fan_out,
+        "gather": agent.gather if agent.fan_out else None,
+        "input_key": agent.input_key,
+        "prompt": preview(planned, plan, input),
+        "unused": list(planned.unused),
+        "children": [plan_document(child, destination) for child in _children(planned)],
+    }
+
+
+def _profile(profile: Profile, destination: Destination) -> dict[str, Any]:
+    return {**profile.model_dump(exclude_none=True, mode="json"), "destination": destination(profile)}
+
+
+def _profiles(planned: PlannedAgent) -> list[Profile]:
+    return [each for each in (planned.profile, *(variant.profile for variant in planned.variants)) if each]
+
+
+def _children(planned: PlannedAgent) -> list[Plan]:
+    return [each for each in (planned.child, *(variant.child for variant in planned.variants)) if each]
+
+
+def _runs(agent: Agent) -> str | list[str] | None:
+    """The script, command or ensemble."""
+    match agent:
+        case ScriptAgent():
+            return agent.script
+        case CommandAgent():
+            return list(agent.command)
+        case EnsembleAgent():
+            return agent.ensemble
+        case _:
+            return None
+
+
+def _result(plan: Plan) -> str:
+    """What the result is made of, in words."""
+    if plan.final is not None:
+        return f"the reply of {plan.final}"
+    kind = "a template" if plan.template and plan.synthesised else "one section each"
+    return f"{kind}: {', '.join(plan.leaves)}"
+
+
+def plan_text(plan: Plan, destination: Destination, input: str | None = None, *, verbose: bool = False, color: bool = False) -> str:
+    """What `llm-orc plan` prints; with `verbose` every text whole."""
+    return "".join(f"{line}".rstrip() + "\n" for line in _Sheet(destination, verbose=verbose, color=color).lines(plan, input))
+
+
+class _Sheet:
+    def __init__(self, destination: Destination, *, verbose: bool, color: bool) -> None:
+        self._destination, self._verbose, self._color = destination, verbose, color
+
+    def lines(self, plan: Plan, input: str | None) -> Iterator[str]:
+        ensemble = plan.ensemble
+        yield f"{self._ink(ensemble.name, 'bold')}  {one_line(ensemble.description)}"
+        phased = "one after the other" if ensemble.execution == "phased" else "overlapping"
+        phases = f"in {counted(len(plan.phases), 'phase')}{f', {phased}' if len(plan.phases) > 1 else ''}"
+        yield f"{counted(len(plan.agents), 'agent')} {phases}; the result is {_result(plan)}"
+        for name, value in plan.variables.items():
+            yield self._ink(f"{name} = {one_line(str(plain(value)))}", "dim")
+        for number, phase in enumerate(plan.phases, 1):
+            yield ""
+            yield self._ink(f"phase {number}", "dim")
+            for index, name in enumerate(phase):
+                if index:
+                    yield ""
+                for line in self._agent(plan.agents[name], plan, input):
+                    yield f"  {line}"
+        for problem in (*plan.warnings, *plan.untrusted):
+            yield ""
+            yield from self._problem(problem)
+
+    def _agent(self, planned: PlannedAgent, plan: Plan, input: str | None) -> Iterator[str]:
+        agent = planned.agent
+        runs = _runs(agent)
+        what = " ".join(runs) if isinstance(runs, list) else runs or ""
+        models = "; ".join(map(self._model, _profiles(planned)))
+        widest = max(map(len, plan.agents))
+        yield f"{self._ink(f'{agent.name:<{widest}}', 'bold', 'cyan')}  {self._ink(f'{agent.body:<8}', 'dim')}  {one_line(what or models)}"
+        for key, text in self._facts(planned, plan, input):
+            first, *rest = self._cut(harmless(text).rstrip("\n").split("\n"))
+            yield f"  {self._ink(f'{key:<8}', 'dim')}  {first}"
+            yield from (f"            {line}" for line in rest)
+        for child in _children(planned):
+            for line in self.lines(child, None):
+                yield f"  {self._ink('|', 'dim')} {line}"
+
+    def _model(self, profile: Profile) -> str:
+        return f"{profile.name} -> {profile.provider}/{profile.model} at {self._destination(profile)}"
+
+    def _facts(self, planned: PlannedAgent, plan: Plan, input: str | None) -> Iterator[tuple[str, str]]:
+        agent = planned.agent
+        if planned.depends_on:
+            yield "after", ", ".join(f"{name} (implied)" if name in planned.implied else name for name in planned.depends_on)
+        if planned.depends_on and agent.require != "any":
+            yield "require", str(agent.require)
+        if agent.when is not None:
+            yield "when", str(agent.when)
+        if agent.fan_out:
+            yield "fan out", f"one child per {_each(planned)}, gathered as {agent.gather}"
+        if isinstance(agent, ModelAgent):
+            yield from (("system", profile.system_prompt) for profile in _profiles(planned)[:1] if profile.system_prompt)
+        text = preview(planned, plan, input)
+        if text is not None:
+            yield ("stdin" if isinstance(agent, CommandAgent) else "input" if isinstance(agent, EnsembleAgent) else "prompt"), text
+        if planned.unused:
+            yield "unused", f"{', '.join(planned.unused)}: not in the prompt"
+
+    def _cut(self, lines: list[str]) -> list[str]:
+        if self._verbose or len(lines) <= SHOWN_LINES:
+            return lines
+        return [*lines[: SHOWN_LINES - 1], self._ink(f"... {counted(len(lines) - SHOWN_LINES + 1, 'more line')}: -v", "dim")]
+
+    def _problem(self, problem: Problem) -> Iterator[str]:
+        kind = "warning" if problem.warning else "untrusted"
+        head, *rest = str(problem).split("\n")
+        yield f"{self._ink(f'{kind}:', 'yellow')} {harmless(head)}"
+        yield from map(harmless, rest)
+
+    def _ink(self, text: str, *styles: str) -> str:
+        return ink(text, *styles, color=self._color)
+
+
+def _each(planned: PlannedAgent) -> str:
+    """What a fan-out makes a child of."""
+    fan_out = planned.agent.fan_out
+    if not isinstance(fan_out, FanOut):
+        return f"item of {planned.depends_on[0]}"
+    if fan_out.profiles is not None:
+        return "profile"
+    return f"item of {fan_out.items}" if isinstance(fan_out.items, str) else f"item of {counted(len(fan_out.items or ()), 'item')}"
