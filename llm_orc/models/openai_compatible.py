@@ -42,6 +42,10 @@ class OpenAICompatible:
 
         return ask
 
+    def ready(self) -> None:
+        """Import what sends, which takes 0.3 s; nothing is opened."""
+        import llm_orc.models.pool  # noqa: F401
+
     async def close(self) -> None:
         """Close every pool."""
         while self._pools:

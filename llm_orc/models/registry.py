@@ -46,6 +46,11 @@ class Models:
         """The server that limits belong to; opens no connection."""
         return self._provider(profile.provider).endpoint(profile)
 
+    def ready(self, profile: Profile) -> None:
+        """Let the provider import what asking this profile's model takes, so that no clock of a run or an agent counts it."""
+        if warm := getattr(self._provider(profile.provider), "ready", None):
+            warm()
+
     async def choose(self, profiles: Iterable[Profile], tiers: "Tiers", *, offline: bool) -> "dict[str, Choice]":
         """Tier -> the model that answers for it, for those of the profiles whose provider is `auto`; see `auto.choose`."""
         wanted = [profile.model for profile in profiles if profile.provider == AUTO]
