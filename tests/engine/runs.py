@@ -48,7 +48,15 @@ class Lab:
             raise FailedError(Failure(Kind.SERVER, "it broke", "try again"))
         return Reply(self.answer(request))
 
-    def run(self, ensemble: Mapping[str, Any], text: str = "input", *, stop_after: tuple[float, Cause] | None = None, **choices: Any) -> Run:
+    def run(
+        self,
+        ensemble: Mapping[str, Any],
+        text: str = "input",
+        *,
+        stop_after: tuple[float, Cause] | None = None,
+        offline: bool = False,
+        **choices: Any,
+    ) -> Run:
         """The run of an ensemble written as YAML would say it, in virtual time."""
         plan = resolve(Ensemble.model_validate({"name": "test", **ensemble}), self.profiles, self.ensembles, Choices(**choices))
         run = Run()
@@ -64,7 +72,7 @@ class Lab:
             if stop_after is not None:
                 loop.call_later(stop_after[0], stop.set_result, stop_after[1])
             ask: Ask = self.ask
-            means = Means(lambda _: ask, lambda _: self.endpoint, Bounds(4), Path.cwd(), {}, "python", clock=loop.time)
+            means = Means(lambda _: ask, lambda _: self.endpoint, Bounds(4), Path.cwd(), {}, "python", clock=loop.time, offline=offline)
             await perform(plan, text, means, tell, run="r", stop=stop)
 
         in_virtual_time(go())

@@ -73,7 +73,7 @@ def test_a_missing_reply_is_named_in_the_default_prompt() -> None:
 
 
 def test_when_is_an_expression_and_false_skips() -> None:
-    lab = Lab(answer=lambda request: '{"files": []}')
+    lab = Lab(answer=lambda _: '{"files": []}')
     run = lab.run(
         {
             "agents": [
@@ -130,6 +130,13 @@ def test_one_model_at_a_time_and_its_agents_together() -> None:
     assert [request.profile.model for request in lab.requests] == ["default"] * 3 + ["other"] * 3
 
 
+def test_two_models_never_share_such_a_server() -> None:
+    profiles = {name: Profile(name=name, model=name, provider="lab") for name in ("default", "other")}
+    lab = Lab(profiles=profiles, endpoint=Endpoint("lm", "lm", 2, one_model=True, local=True))
+    run = lab.run({"agents": [agent(f"a{i}", model_profile=("default", "other")[i % 2]) for i in range(2)]})
+    assert (lab.peak, run.seconds) == (1, 2)
+
+
 def test_a_fan_out_keeps_the_order_of_its_items_and_the_replies_beside_a_failure() -> None:
     lab = Lab(seconds={"f[0]": 3, "f[1]": 2, "f[2]": 1}, failing=frozenset({"f[1]"}), answer=lambda request: request.messages[-1].text)
     run = lab.run({"agents": [agent("f", fan_out={"items": ["a", {"k": 1}, [2]]}, prompt="{{ index }}:{{ item }}")]})
@@ -153,18 +160,21 @@ def test_fan_out_over_no_list_is_malformed_and_over_an_empty_one_succeeds() -> N
 
 def test_input_key_selects_the_items() -> None:
     lab = Lab(answer=lambda request: '{"topics": ["x"], "n": 1}' if request.node == "plan" else request.messages[-1].text)
-    run = lab.run({"agents": [agent("plan"), agent("each", "plan", fan_out=True, input_key="topics"), agent("no", "plan", input_key="tpics")]})
+    run = lab.run(
+        {"agents": [agent("plan"), agent("each", "plan", fan_out=True, input_key="topics"), agent("no", "plan", input_key="tpics")]}
+    )
     assert run.nodes["each"].text == '["x"]'
     assert run.nodes["no"].cause == "malformed: no key 'tpics' in the reply of 'plan'; its keys are: topics, n"
 
 
 def test_a_fan_out_bound_is_hard_and_holds_no_slot_of_the_run() -> None:
     lab = Lab()
-    run = lab.run(
-        {"limits": {"max_parallel": 1}, "agents": [agent("f", fan_out={"items": list(range(6)), "max_parallel": 3}), agent("g")]}
-    )
+    run = lab.run({"limits": {"max_parallel": 1}, "agents": [agent("f", fan_out={"items": list(range(6)), "max_parallel": 3}), agent("g")]})
     assert run.exit_code == ExitCode.OK
     assert lab.peak == 1
+    free = Lab()
+    free.run({"agents": [agent("f", fan_out={"items": list(range(6)), "max_parallel": 3})]})
+    assert free.peak == 3
 
 
 def test_merge_joins_objects_and_refuses_two_values() -> None:
@@ -185,7 +195,9 @@ def test_profiles_are_compared_on_the_input() -> None:
 def test_a_nested_ensemble_is_its_result_and_its_parameters_are_its_variables() -> None:
     kid = _ensemble("kid", [agent("k", prompt="{{ variables.depth }} {{ input }}")], variables={"depth": {"default": 1}})
     lab = Lab(ensembles={"kid": kid}, answer=lambda request: request.messages[-1].text)
-    run = lab.run({"agents": [agent("a"), agent("deep", "a", ensemble="kid", parameters={"depth": 2}), agent("z", prompt="<{{ agents.deep }}>")]})
+    run = lab.run(
+        {"agents": [agent("a"), agent("deep", "a", ensemble="kid", parameters={"depth": 2}), agent("z", prompt="<{{ agents.deep }}>")]}
+    )
     assert run.result == "<2 input>"
     assert run.nodes["deep"].children == ["deep/k"]
 
@@ -195,6 +207,47 @@ def test_timeouts_count_from_the_first_slot_and_stand_still_in_queues() -> None:
     run = lab.run({"limits": {"max_parallel": 1}, "agents": [agent(f"a{i}", timeout_seconds=1.5) for i in range(4)]})
     assert run.exit_code == ExitCode.OK
     assert run.seconds == 4
+
+
+def test_an_ensembles_clock_stands_still_while_all_its_calls_wait() -> None:
+    kid = _ensemble("kid", [agent("first"), agent("second", "first")])
+    rivals = [agent("gate"), *(agent(f"a{i}", "gate") for i in range(5))]
+    run = Lab(ensembles={"kid": kid}).run(
+        {"limits": {"max_parallel": 1}, "agents": [*rivals, agent("kid", ensemble="kid", timeout_seconds=2.5)]}
+    )
+    assert (run.nodes["kid/first"].ended_at, run.nodes["kid/second"].started_at) == (2, 7)
+    assert run.exit_code == ExitCode.OK
+
+
+def test_a_childs_own_wall_time() -> None:
+    kid = _ensemble("kid", [agent("slow"), agent("quick")], limits={"timeout_seconds": 2})
+    run = Lab(seconds={"kid/slow": 9}, ensembles={"kid": kid}).run({"agents": [agent("kid", ensemble="kid")]})
+    assert run.nodes["kid"].cause == "timeout: 'kid' was not done within 2 s"
+
+
+def test_a_leaf_that_was_not_wanted_is_not_missed() -> None:
+    run = Lab().run({"agents": [agent("a", when="{{ 'x' in input }}"), agent("b", when="{{ 'x' not in input }}")]})
+    assert run.result == "b says: input"
+
+
+def test_offline_skips_what_is_elsewhere_and_what_hangs_on_it() -> None:
+    kid = _ensemble("kid", [agent("k")])
+    lab = Lab(endpoint=Endpoint("far", "far", None), ensembles={"kid": kid})
+    agents = [agent("a"), agent("b", "a"), agent("kid", ensemble="kid"), agent("fan", fan_out={"items": [1]})]
+    run = lab.run({"agents": agents}, offline=True)
+    assert {node.cause for node in run.nodes.values()} == {"offline"}
+    assert names(run, "skipped") == set(run.nodes)
+    assert run.exit_code == ExitCode.NO_LEAF
+    assert not lab.requests
+
+
+def test_each_child_of_a_nested_fan_out_works_on_its_item() -> None:
+    lab = Lab(
+        ensembles={"kid": _ensemble("kid", [agent("k")])},
+        answer=lambda request: '{"t": ["x"]}' if request.node == "plan" else request.messages[-1].text,
+    )
+    run = lab.run({"agents": [agent("plan"), agent("each", "plan", ensemble="kid", fan_out=True, input_key="t")]})
+    assert run.nodes["each[0]/k"].prompt == "x"
 
 
 def test_a_timeout_fails_its_agent_only() -> None:
@@ -209,9 +262,7 @@ def test_a_timeout_fails_its_agent_only() -> None:
     assert run.seconds == 3
 
 
-@pytest.mark.parametrize(
-    ("cause", "code"), [("interrupt", ExitCode.INTERRUPTED), ("terminate", ExitCode.TERMINATED)]
-)
+@pytest.mark.parametrize(("cause", "code"), [("interrupt", ExitCode.INTERRUPTED), ("terminate", ExitCode.TERMINATED)])
 def test_a_run_cut_short_keeps_what_is_finished(cause: str, code: ExitCode) -> None:
     lab = Lab(seconds={"slow": 9, "fan[1]": 9})
     agents = [agent("quick"), agent("slow"), agent("fan", fan_out={"items": [1, 2]}), agent("end", "quick", "slow", require="all")]
