@@ -13,7 +13,7 @@ HEADER = "Extracted by the embedded model (it quotes, it does not reason):"
 LONG = 240
 """Characters from which of a line its best sentence is quoted, not all of it."""
 _HEADING = re.compile(r"(#{1,6} [\w -]{1,60}|</?[a-z]+( [a-z]+=\"[^\"]*\")*>)$")  # what divides a prompt is not what it says
-_QUOTED = re.compile(r"\d+: ")
+_QUOTED = re.compile(r"(\d{1,9}): (.*)")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[^\s])")
 
 
@@ -24,12 +24,10 @@ class Quote:
     number: int
     """The line it stands in, counted from 1."""
     text: str
-    requoted: bool = False
-    """Whether an earlier extraction quoted it: then the text begins with its first number."""
 
     def __str__(self) -> str:
         """As `12: text`."""
-        return self.text if self.requoted else f"{self.number}: {self.text}"
+        return f"{self.number}: {self.text}"
 
 
 def weigh(task: str, role: str) -> dict[str, float]:
@@ -47,9 +45,9 @@ def weigh(task: str, role: str) -> dict[str, float]:
     return wanted
 
 
-def rank(lines: Sequence[str], wanted: Mapping[str, float], most: int, *, fill: bool) -> list[Quote]:
-    """The `most` lines that fit best, best first, each text once, the earlier of equals; without `fill` none that has no wanted word."""
-    candidates = list(_candidates(lines))
+def rank(texts: Sequence[str], wanted: Mapping[str, float], most: int, *, fill: bool) -> list[Quote]:
+    """The `most` lines that fit best, best first, each only once, the earlier of equals; without `fill` none that has no wanted word."""
+    candidates = [quote for text in texts for quote in _candidates(text)]
     bags = [words(quote.text) for quote in candidates]
     if not fill and (fitting := [at for at, bag in enumerate(bags) if not wanted.keys().isdisjoint(bag)]):
         shown = fitting
@@ -64,15 +62,19 @@ def rank(lines: Sequence[str], wanted: Mapping[str, float], most: int, *, fill: 
     return [_sharpened(quote, wanted) for quote in chosen.values()]
 
 
-def _candidates(lines: Sequence[str]) -> Iterator[Quote]:
+def _candidates(text: str) -> Iterator[Quote]:
+    """Every line with a word; what an earlier extraction quoted keeps the number it had."""
     extracted = False
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if line == HEADER:
             extracted = True
             continue
-        extracted = extracted and bool(_QUOTED.match(line))
-        if any(map(str.isalnum, line)) and not _HEADING.match(line):
-            yield Quote(number, line, requoted=extracted)
+        quoted = _QUOTED.match(line) if extracted else None
+        extracted = quoted is not None
+        if quoted:
+            yield Quote(int(quoted[1]), quoted[2])
+        elif any(map(str.isalnum, line)) and not _HEADING.match(line):
+            yield Quote(number, line)
 
 
 def _scores(bags: Sequence[Sequence[str]], wanted: Mapping[str, float]) -> list[float]:
@@ -94,7 +96,7 @@ def _scores(bags: Sequence[Sequence[str]], wanted: Mapping[str, float]) -> list[
 
 def _sharpened(quote: Quote, wanted: Mapping[str, float]) -> Quote:
     """Of a very long line only its best sentence."""
-    if len(quote.text) <= LONG or quote.requoted:
+    if len(quote.text) <= LONG:
         return quote
     sentences = _SENTENCE_END.split(quote.text)
     best = max(sentences, key=lambda sentence: _density(words(sentence), wanted))

@@ -141,11 +141,34 @@ async def test_as_many_lines_as_asked_for() -> None:
 async def test_a_judge_quotes_what_reviewers_quoted_with_their_numbers() -> None:
     review = (await ask(SHOP, SECURITY)).text
 
-    verdict = (await ask(f"Decide which finding is most severe.\n\n## security\n{review}\n\n## clarity\n(missing: timed out)")).text
+    verdict = (
+        await ask(f"Decide which finding is most severe.\n\n{SHOP}\n\n## security\n{review}\n\n## clarity\n(missing: timed out)")
+    ).text
 
     quoted = verdict.split("\n")[1:]
     assert set(review.split("\n")[1:]) & set(quoted)
+    assert len({line.partition(": ")[2] for line in quoted}) == len(quoted)
     assert not [line for line in quoted if "Extracted" in line or "##" in line]
+
+
+async def test_marked_blocks_are_the_material_and_all_round_them_is_the_task() -> None:
+    text = (
+        f"Review the code below.\n- quote it\n\n<code>\n{SHOP}\n</code>\n\n"
+        "<found>\nThe password stands in the code.\n</found>\n\nReply with what a thief of passwords would use."
+    )
+
+    quoted = (await ask(text)).text.split("\n")[1:]
+
+    lines = SHOP.split("\n")
+    assert "1: The password stands in the code." in quoted
+    assert f"{lines.index('        server.login(MAIL_USER, MAIL_PASSWORD)') + 1}:         server.login(MAIL_USER, MAIL_PASSWORD)" in quoted
+
+
+async def test_a_page_is_material_though_it_has_tags() -> None:
+    page = "<html>\n<p>\nThe secret is out.\n</p>\n</html>"
+
+    assert quotes((await ask(page, "You look for secrets.")).text) == {3: "The secret is out."}
+    assert quotes((await ask(f"Find the secret on this page:\n{page}")).text) == {3: "The secret is out."}
 
 
 async def test_of_a_very_long_line_it_quotes_the_best_sentence() -> None:
