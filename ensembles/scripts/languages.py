@@ -36,6 +36,7 @@ BY_SUFFIX = {suffix: language for language, suffixes in SUFFIXES.items() for suf
 BY_NAME = {"Dockerfile": "Dockerfile", "Makefile": "Makefile", "Gemfile": "Ruby", "Rakefile": "Ruby"}
 NOT_CODE = {"", "text", "Markdown", "JSON", "YAML", "TOML", "XML", "HTML", "CSS"}
 
+TABLE = r"^\[\[?[\w.\"-]+\]\]?$"
 # What a first glance finds, with its weight; five hits of one pattern are as good as fifty.
 SIGNS = {
     "Python": (
@@ -88,7 +89,7 @@ SIGNS = {
     "SQL": ((5, r"(?i)^\s*(?:select\b.*|insert into|create (?:table|index|view)|alter table|update \w+ set|delete from)\b"),),
     "Perl": ((3, r"^use (?:strict|warnings|[A-Z]\w+(?:::\w+)*)\b.*;$"), (3, r"\bmy [$@%(]"), (2, r"^sub \w+")),
     "CSS": ((1, r"^[.#]?[\w-]+(?:[ >,:.][^{;]*)?\{$"), (2, r"^\s+[a-z-]+: [^;{]+;$")),
-    "TOML": ((5, r"^\[\[?[\w.\"-]+\]\]?$"), (2, r"^[\w.-]+ = [\"'\[\d{tf]")),
+    "TOML": ((5, TABLE), (2, r"^[\w.-]+ = [\"'\[\d{tf]")),
     "YAML": ((2, r"^(?:- )?[\w.-]+:(?: \S.*)?$"), (2, r"\A---$"), (1, r"^\s+- \S")),
     "Markdown": ((3, r"^#{1,6} \S"), (2, r"^```"), (1, r"^\s*[-*] \S")),
     "Dockerfile": ((5, r"^FROM \S+"), (2, r"^(?:RUN|COPY|ENTRYPOINT|CMD|ENV|WORKDIR) ")),
@@ -119,7 +120,8 @@ def language_of_text(text: str) -> str:
     scores = {language: _score(head, signs) for language, signs in SIGNS.items()}
     scores["TypeScript"] += scores["JavaScript"] if scores["TypeScript"] >= 3 else 0
     best = max(scores, key=lambda language: scores[language])
-    if (best != "Python" or scores[best] < SURE) and _is_python(text):
+    is_clear = scores[best] >= SURE and (best == "Python" or (best == "TOML" and bool(re.search(TABLE, head, re.MULTILINE))))
+    if not is_clear and _is_python(text):
         return "Python"
     return best if scores[best] >= SURE else ""
 

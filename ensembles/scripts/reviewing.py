@@ -54,11 +54,16 @@ class Source(NamedTuple):
 
     def parts(self) -> Iterator[tuple[int, str]]:
         """Runs of lines without a gap, as (number of the first line, text)."""
-        numbers = sorted(self.lines)
-        starts = [number for number in numbers if number - 1 not in self.lines]
-        for start, until in zip(starts, [*starts[1:], None], strict=True):
-            end = numbers[-1] + 1 if until is None else until
-            yield start, "\n".join(self.lines[number] for number in range(start, end) if number in self.lines)
+        run: list[str] = []
+        before = 0
+        for number in sorted(self.lines):
+            if run and number != before + 1:
+                yield before - len(run) + 1, "\n".join(run)
+                run = []
+            run.append(self.lines[number])
+            before = number
+        if run:
+            yield before - len(run) + 1, "\n".join(run)
 
     @property
     def is_code(self) -> bool:
