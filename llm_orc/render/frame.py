@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain, islice
+from textwrap import wrap
 
 from rich.cells import cell_len, chop_cells, set_cell_size
 from rich.console import Console, ConsoleOptions
@@ -208,7 +209,7 @@ class Frame:
             return []
         node = view.run.nodes[view.focus]
         text = _tail(node.pieces, room * self.width) or _tail(node.thinking, room * self.width)
-        lines = [part for line in text.rstrip().split("\n")[-room:] for part in chop_cells(line, self.width - 3) or [""]][-room:]
+        lines = [part for line in text.rstrip().split("\n")[-room:] for part in _wrapped(line, self.width - 3)][-room:]
         style = PLAIN if node.pieces else DIM
         return [[], [Segment(one_line(node.id), STYLES["running"])], *([Segment(f"  {line}", style)] for line in lines), []]
 
@@ -223,6 +224,12 @@ def _states(counts: Counter[Status]) -> str:
     words: dict[Status, str] = {"succeeded": "done"}
     order: tuple[Status, ...] = ("succeeded", "running", "failed", "skipped", "cancelled", "pending")
     return ", ".join(f"{counts[status]:,} {words.get(status, status)}" for status in order if counts[status])
+
+
+def _wrapped(line: str, width: int) -> Iterator[str]:
+    """The line in parts of this many columns, broken between words where there are any."""
+    for part in wrap(line, width) or [""]:
+        yield from chop_cells(part, width) or [""]  # letters may take two columns
 
 
 def _tail(pieces: list[str], letters: int) -> str:

@@ -50,6 +50,7 @@ def summary(run: Run, *, color: bool = False) -> list[str]:
         *_without_reply(run, "skipped", color=color),
         *_without_reply(run, "cancelled", color=color),
         *_synthesis(run, color=color),
+        *_unpriced(run, color=color),
         _totals(run, color=color),
     ]
 
@@ -80,13 +81,19 @@ def _synthesis(run: Run, *, color: bool) -> Iterator[str]:
             yield _hint(run.failure, color=color)
 
 
+def _unpriced(run: Run, *, color: bool) -> Iterator[str]:
+    if run.unpriced:
+        models = listed(sorted(map(one_line, run.unpriced)))
+        yield f"{ink('unpriced', 'yellow', color=color)}  {models}: no known price"
+
+
 def _totals(run: Run, *, color: bool) -> str:
     counts = dict.fromkeys(ORDER, 0)
     for node in run.nodes.values():
         counts[node.status] += 1
     states = ", ".join(f"{number:,} {status}" for status, number in counts.items() if number)
     status = "green" if run.status == "succeeded" else "yellow" if run.status == "partial" else "red"
-    parts = (ENDS.get(run.cause, ""), states, tokens(run.usage), cost_of(run), seconds(run.seconds))
+    parts = (ENDS.get(run.cause, ""), states, seconds(run.seconds), tokens(run.usage), cost_of(run))
     return "  ".join((ink(f"{run.ensemble} {run.status}", "bold", status, color=color), *filter(None, parts)))
 
 

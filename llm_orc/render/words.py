@@ -4,7 +4,6 @@ from collections.abc import Iterable
 
 from llm_orc.domain.message import Usage
 from llm_orc.domain.run import Run
-from llm_orc.render.safe import one_line
 
 CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 STATE_COLORS = {"pending": "dim", "running": "cyan", "succeeded": "green", "failed": "red", "skipped": "yellow", "cancelled": "yellow"}
@@ -47,11 +46,10 @@ def dollars(cost: float) -> str:
 
 
 def cost_of(run: Run) -> str:
-    """What the run cost, as far as prices are known, and which models have none; nothing where no model was asked."""
-    if not run.unpriced:
-        return "" if run.cost is None else dollars(run.cost)
-    unknown = f"no known price for {listed(sorted(map(one_line, run.unpriced)))}"
-    return f"{dollars(run.cost)}, {unknown}" if run.cost else unknown
+    """What the run cost: `at least` where the price of some call is not known, nothing where no price is."""
+    if run.cost is None or (run.unpriced and not run.cost):
+        return ""
+    return f"{'at least ' if run.unpriced else ''}{dollars(run.cost)}"
 
 
 def listed(names: Iterable[str], shown: int = SHOWN) -> str:

@@ -2,6 +2,8 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from llm_orc.domain.event import Answered, Cancelled, Delta, Failed, RunEnded, RunStarted, Skipped, Started, Submitted, Warned
@@ -106,6 +108,16 @@ def test_half_a_character_does_not_stop_the_output() -> None:
         played(open_format(name, page), *one_agent('a\udc80b"\x9b31m'))
         assert sheet.text.encode()
         assert "\x9b" not in sheet.text
+
+
+@given(st.text(st.characters(), max_size=300), st.booleans())
+def test_whatever_a_model_says_comes_out_and_the_terminal_stays_ours(said: str, stream: bool) -> None:  # noqa: FBT001
+    for name in FORMATS:
+        page, sheet = paper(width=40, stream=stream)
+        played(open_format(name, page), *one_agent(said))
+        assert sheet.text.encode()
+        assert not [letter for letter in sheet.text if letter < " " and letter not in "\t\n"], name
+        assert not set(map(chr, range(0x7F, 0xA0))) & set(sheet.text), name
 
 
 def test_a_model_does_not_drive_the_terminal() -> None:

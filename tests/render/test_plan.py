@@ -1,10 +1,13 @@
 import json
+import re
 import shutil
 import subprocess
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llm_orc.domain.ensemble import Ensemble
 from llm_orc.domain.plan import Plan
@@ -188,6 +191,27 @@ def test_the_graph_in_plain_characters() -> None:
         "..> a template reads the reply, depends_on does not name it\n"
     )
     assert graph(plan_of({"name": "a"}, {"name": "b", "depends_on": ["a"]}), "ascii") == "a  default\n+--> b  default\n"
+
+
+@given(st.lists(st.tuples(st.sets(st.integers(0, 10)), st.sets(st.integers(0, 10))), min_size=1, max_size=12))
+def test_every_edge_can_be_read_from_the_drawing(wanted: list[tuple[set[int], set[int]]]) -> None:
+    agents = [
+        {
+            "name": f"a{index}",
+            "depends_on": [f"a{each}" for each in sorted(explicit) if each < index],
+            "prompt": "x" + "".join(f"{{{{ agents.a{each} }}}}" for each in sorted(implied) if each < index),
+        }
+        for index, (explicit, implied) in enumerate(wanted)
+    ]
+    plan = plan_of(*agents)
+    read: set[tuple[str, str, bool]] = set()
+    names: dict[int, str] = {}
+    for line in graph(plan, "ascii").partition("\n\n")[0].splitlines():
+        found = re.search(r"a\d+", line)
+        assert found
+        read |= {(names[at], found[0], line[at] == ":") for at in range(found.start()) if line[at] in "+:"}
+        names[found.start()] = found[0]
+    assert read == {(need, name, need in each.implied) for name, each in plan.agents.items() for need in each.depends_on}
 
 
 def nasty() -> Plan:

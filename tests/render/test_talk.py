@@ -42,7 +42,7 @@ def test_the_summary_says_what_ran_what_failed_what_was_skipped_and_what_it_took
         "hint: start the server",
         "skipped  late: when",
         "skipped  judge: offline",
-        "review failed  1 succeeded, 5 failed, 2 skipped  1,240 tokens  $0.0031  12.5 s",
+        "review failed  1 succeeded, 5 failed, 2 skipped  12.5 s  1,240 tokens  $0.0031",
     ]
 
 
@@ -52,11 +52,13 @@ def test_an_unknown_price_is_named_and_never_nothing() -> None:
         answered("b", "x", cost=None, model="m2"),
         answered("b", "x", cost=0.0),
     )
-    assert "$0.02, no known price for m2" in summary(run_of(*begun("a", "b"), *cheap, *dear, RunEnded("x")))[-1]
-    unpriced = summary(run_of(*begun("b"), *dear, RunEnded("x")))[-1]
-    assert "no known price for m2" in unpriced
+    both = summary(run_of(*begun("a", "b"), *cheap, *dear, RunEnded("x")))
+    assert both[-2] == "unpriced  m2: no known price"
+    assert both[-1].endswith("  at least $0.02")
+    unpriced = "\n".join(summary(run_of(*begun("b"), *dear, RunEnded("x"))))
+    assert "unpriced  m2" in unpriced
     assert "$" not in unpriced
-    assert "  $0  " in summary(run_of(*begun("b"), *local, RunEnded("x")))[-1]
+    assert summary(run_of(*begun("b"), *local, RunEnded("x")))[-1].endswith("  $0")
     assert "$" not in summary(run_of(*begun("b"), Started("b"), Answered("b", Reply("x")), RunEnded("x")))[-1]
 
 
