@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from graphlib import CycleError, TopologicalSorter
 from typing import TypeVar
 
 from llm_orc.domain.ensemble import (
@@ -19,6 +18,7 @@ from llm_orc.domain.ensemble import (
     ScriptAgent,
     TemplateSynthesis,
 )
+from llm_orc.domain.graph import cycles_of, phases_of, with_all_needed
 from llm_orc.domain.message import Outcome
 from llm_orc.domain.plan import MAX_DEPTH, Choices, Plan, PlannedAgent, Variant
 from llm_orc.domain.problem import KeyPath, Place, Problem, ProblemError, nearest
@@ -330,13 +330,8 @@ class _Resolution:
         wanted = [name for name in self.choices.only if name in agents]
         if not wanted:
             return agents, {}
-        kept: set[str] = set()
-        while wanted:
-            name = wanted.pop()
-            kept.add(name)
-            if not self.choices.no_deps:
-                wanted += [needed for needed in agents[name].depends_on if needed in agents and needed not in kept]
-        if SYNTHESIS in agents and kept.issuperset(name for name in agents[SYNTHESIS].depends_on if name in agents):
+        kept = set(wanted) if self.choices.no_deps else with_all_needed(wanted, _needs(agents))
+        if SYNTHESIS in agents and kept.issuperset(_needs(agents)[SYNTHESIS]):
             kept.add(SYNTHESIS)
         for name in kept if self.choices.no_deps else ():
             if agents[name].listed_by:
@@ -346,23 +341,12 @@ class _Resolution:
         return chosen, left_out
 
     def _phases(self, agents: Mapping[str, PlannedAgent]) -> tuple[tuple[str, ...], ...]:
-        order = {name: index for index, name in enumerate(agents)}
-        sorter = TopologicalSorter({name: [need for need in agents[name].depends_on if need in agents] for name in agents})
-        try:
-            sorter.prepare()
-        except CycleError as error:
-            # graphlib names each before what depends on it; people read "a needs b" as a -> b.
-            cycle = error.args[1][::-1]
-            self._wrong(
-                "agents wait for one another: " + " -> ".join(cycle), (*self.paths[cycle[0]], "depends_on"), "remove one of these edges"
-            )
-            return ()
-        phases = []
-        while sorter.is_active():
-            ready = sorted(sorter.get_ready(), key=order.__getitem__)
-            phases.append(tuple(ready))
-            sorter.done(*ready)
-        return tuple(phases)
+        needs = _needs(agents)
+        cycles = cycles_of(needs)
+        for cycle in cycles:
+            what = "agents wait for one another: " + " -> ".join(cycle)
+            self._wrong(what, (*self.paths[cycle[0]], "depends_on"), "remove one of these edges")
+        return () if cycles else phases_of(needs)
 
     def _leaves(self, agents: Mapping[str, PlannedAgent]) -> tuple[str, ...]:
         """Whom nobody depends on but the synthesis, or who was chosen."""
@@ -394,6 +378,10 @@ def _compared(agent: Agent, path: KeyPath) -> list[tuple[str, KeyPath]]:
     """The profiles that a fan-out compares, each with its place."""
     names = agent.fan_out.profiles if isinstance(agent.fan_out, FanOut) else None
     return [(name, (*path, "fan_out", "profiles", index)) for index, name in enumerate(names or ())]
+
+
+def _needs(agents: Mapping[str, PlannedAgent]) -> dict[str, list[str]]:
+    return {name: [need for need in planned.depends_on if need in agents] for name, planned in agents.items()}
 
 
 def _without(planned: PlannedAgent, left_out: Mapping[str, Outcome]) -> PlannedAgent:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from llm_orc.domain.ensemble import Ensemble
 from llm_orc.domain.profile import Endpoint, Profile
 from llm_orc.domain.run import ExitCode
 from tests.engine.runs import Lab, names
@@ -304,13 +305,11 @@ def test_only_runs_the_chosen_and_what_they_need() -> None:
 
 
 def test_a_bug_in_one_agent_ends_the_run_and_leaves_no_task_behind() -> None:
-    lab = Lab(answer=lambda request: {}[request.node])
-    with pytest.raises(KeyError):
+    lab = Lab(answer=lambda _: str(1 // 0))
+    with pytest.raises(ZeroDivisionError):
         lab.run({"agents": [agent("a"), agent("b")]})
     assert lab.running == 0
 
 
-def _ensemble(name: str, agents: list[dict[str, object]], **keys: object) -> object:
-    from llm_orc.domain.ensemble import Ensemble
-
+def _ensemble(name: str, agents: list[dict[str, object]], **keys: object) -> Ensemble:
     return Ensemble.model_validate({"name": name, "agents": agents, **keys})
