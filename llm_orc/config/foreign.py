@@ -28,7 +28,7 @@ REQUIRE = {"skip": "all", "fail": "all", "stop": "all", "abort": "all", "continu
 """What its `on_dependency_failure` says, as our `require`: a failed dependency stops this agent, or never does."""
 
 _REFERENCE = re.compile(r"(?<!\$)\$\{\s*([A-Za-z][\w-]*)\.([\w.-]+)\s*\}")
-_SHELL = re.compile(r"[\n|;&<>$`]|^[^\s/.]+\s")
+_SHELL = re.compile(r"[\n|;&<>$`]|^[^/.]*\s[^/.]*$")
 _OF_RUNS = frozenset({"input", "item", "loop", "agents", "dependencies", "variables"})
 
 
@@ -73,7 +73,8 @@ def translate_ensemble(document: Document, data: dict[str, Any]) -> None:
 def refuse_references(document: Document, data: dict[str, Any]) -> None:
     """Note every `${agent.key}`; in a prompt only where it names an agent or the input, since code may be written so too."""
     agents = data.get("agents")
-    names = {agent.get("name") for agent in agents if isinstance(agent, dict)} if isinstance(agents, list) else set()
+    entries = [agent for agent in agents if isinstance(agent, dict)] if isinstance(agents, list) else []
+    names = {str(agent.get("name")) for agent in entries}
     for path, text in _texts(data, ()):
         for found in _REFERENCE.finditer(text):
             owner, rest = found.groups()
@@ -82,7 +83,7 @@ def refuse_references(document: Document, data: dict[str, Any]) -> None:
                 document.fault(path, f"'{found[0]}' is not filled in here", f'write "{_ours(owner, rest, names)}"')
 
 
-def _ours(owner: str, rest: str, agents: set[Any]) -> str:
+def _ours(owner: str, rest: str, agents: set[str]) -> str:
     if owner in ("agents", "dependencies") and owner not in agents:
         owner, _, rest = rest.partition(".")
     elif owner not in agents and owner in _OF_RUNS:

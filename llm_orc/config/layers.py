@@ -98,6 +98,8 @@ class Layers:
 
     def is_path(self, name_or_path: str) -> bool:
         """Whether an ensemble is called by its path and not by its name."""
+        if "\0" in name_or_path:
+            return False  # nothing has such a name
         if name_or_path.endswith(SUFFIXES):
             return True
         return "/" in name_or_path and not any(folder.file("ensembles", name_or_path) for folder in self.folders)

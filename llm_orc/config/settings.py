@@ -9,8 +9,8 @@ from llm_orc.config.expansion import expand
 from llm_orc.config.folders import PROJECT, Folder
 from llm_orc.config.reading import Document, parse
 from llm_orc.config.secrets import refuse_keys
-from llm_orc.config.unbuilt import UNBUILT, refuse_unbuilt
-from llm_orc.config.written import validated
+from llm_orc.config.unbuilt import UNBUILT
+from llm_orc.config.written import screen, validated
 from llm_orc.domain.ensemble import Limits
 from llm_orc.domain.problem import KeyPath, Place, Problem, ProblemError, nearest
 from llm_orc.domain.profile import Name, Read
@@ -87,7 +87,11 @@ def read_config(folder: Folder, env: Mapping[str, str]) -> Layered | None:
         document.fault((), "holds no keys and values", "such as: default_profile: fast")
         document.check()
     profiles = document.data.pop("model_profiles", None)  # each looked at when it is read
-    _screen(document, document.data, folder)
+    if "trusted_hosts" in document.data and folder.layer == PROJECT:
+        hint = f"a project cannot trust hosts for you; write it in {folder.where.shown(folder.where.settings / 'config.yaml')}"
+        document.fault_of_key(("trusted_hosts",), "'trusted_hosts' in a project's config.yaml", hint)
+        del document.data["trusted_hosts"]
+    _screen(document, document.data)
     expand(document, (), env, trusted=folder.trusted)
     if profiles is not None:
         document.data["model_profiles"] = profiles
@@ -131,17 +135,11 @@ def merged(layers: Iterable[Layered]) -> Settings:
     return settings
 
 
-def _screen(document: Document, data: dict[str, Any], folder: Folder) -> None:
+def _screen(document: Document, data: dict[str, Any]) -> None:
     refuse_keys(document, data, ())
-    for key in [key for key, value in data.items() if value is None]:
-        del data[key]
-    refuse_unbuilt(document, data, "config", ())
+    screen(document, data, "config", ())
     if isinstance(limits := data.get("limits"), dict):
-        refuse_unbuilt(document, limits, "limits", ("limits",))
-    if "trusted_hosts" in data and folder.layer == PROJECT:
-        hint = f"a project cannot trust hosts for you; write it in {folder.where.shown(folder.where.settings / 'config.yaml')}"
-        document.fault_of_key(("trusted_hosts",), "'trusted_hosts' in a project's config.yaml", hint)
-        del data["trusted_hosts"]
+        screen(document, limits, "limits", ("limits",))
     for key in [key for key in data if key not in Settings.model_fields]:
         if key in _FOREIGN or not nearest(key, Settings.model_fields):
             document.fault_of_key((key,), f"'{key}' means nothing here", warning=True)
@@ -158,5 +156,6 @@ def _from_variable(variable: str, path: KeyPath, text: str) -> Layered:
     value.data = data
     value.spots.clear()
     value.keys.clear()
+    _screen(value, data)
     validated(value, Settings)
     return Layered(ENVIRONMENT, value)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from llm_orc.config.folders import BUILT_IN, PROJECT
+from llm_orc.config.folders import BUILT_IN, CALLED, PROJECT, USER
 from llm_orc.domain.ensemble import Ensemble
 from llm_orc.domain.problem import Problem, ProblemError
 from llm_orc.domain.profile import Profile
@@ -39,7 +39,8 @@ class Shelf(Mapping[str, Thing]):
         same = list(self._found(name))
         if not same:
             return self._named_inside(name)
-        if same[0].layer == PROJECT and (hidden := next((entry.layer for entry in same if entry.layer != PROJECT), None)):
+        hidden = next((entry.layer for entry in same if entry.layer in (BUILT_IN, USER)), None)
+        if same[0].layer in (PROJECT, CALLED) and hidden:
             whose = "the one that comes with llm-orc" if hidden == BUILT_IN else "your own"
             self._warn(Problem(f"{self._kind} '{name}' is the project's, not {whose} ({same[0].file.name})", warning=True))
         return self._once(same[0])

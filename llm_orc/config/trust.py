@@ -30,7 +30,7 @@ def trusted_folders(where: Surroundings) -> tuple[str, ...]:
     file = _file(where)
     try:
         folders = json.loads(file.read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return ()
     except (OSError, ValueError):
         folders = None

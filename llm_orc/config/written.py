@@ -33,7 +33,7 @@ def ensemble_of(document: Document, files: Files, name: str) -> Ensemble:
     refuse_keys(document, data, ())
     refuse_references(document, data)
     translate_ensemble(document, data)
-    _screen(document, data, "ensemble", ())
+    screen(document, data, "ensemble", ())
     _screen_part(document, data, "defaults", "agent")
     _screen_part(document, data, "limits", "limits")
     if isinstance(variables := data.get("variables"), dict):
@@ -54,7 +54,7 @@ def profile_of(document: Document, name: str, path: KeyPath = ()) -> Profile:
     if isinstance(data, dict):
         refuse_keys(document, data, path)
         translate(document, data, path)
-        _screen(document, data, "profile", path)
+        screen(document, data, "profile", path)
         data["name"] = name
     return validated(document, Profile, path)
 
@@ -91,7 +91,7 @@ def file_name(path: PurePath) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "-", path.stem).lstrip("-_0123456789") or "ensemble"
 
 
-def _screen(document: Document, data: dict[str, Any], where: str, path: KeyPath) -> None:
+def screen(document: Document, data: dict[str, Any], where: str, path: KeyPath) -> None:
     """Take out what is empty, what is not built, and what pydantic would be too kind to."""
     for key in [key for key, value in data.items() if value is None]:
         del data[key]
@@ -103,26 +103,26 @@ def _screen(document: Document, data: dict[str, Any], where: str, path: KeyPath)
 
 def _screen_part(document: Document, data: dict[str, Any], key: str, where: str) -> None:
     if isinstance(part := data.get(key), dict):
-        _screen(document, part, where, (key,))
+        screen(document, part, where, (key,))
 
 
 def _screen_agent(document: Document, agent: dict[str, Any], path: KeyPath) -> None:
     translate_agent(document, agent, path)
     _one_body(document, agent, path)
-    _screen(document, agent, "agent", path)
+    screen(document, agent, "agent", path)
     fan_out = agent.get("fan_out")
     if isinstance(fan_out, dict):
         if refuse_unbuilt(document, fan_out, "fan_out", (*path, "fan_out")):
             del agent["fan_out"]
         else:
-            _screen(document, fan_out, "fan_out", (*path, "fan_out"))
+            screen(document, fan_out, "fan_out", (*path, "fan_out"))
 
 
 def _screen_synthesis(document: Document, data: dict[str, Any], synthesis: dict[str, Any]) -> None:
     translate(document, synthesis, ("synthesis",))
     unfinished = "document" in synthesis
     _one_body(document, synthesis, ("synthesis",))
-    _screen(document, synthesis, "synthesis", ("synthesis",))
+    screen(document, synthesis, "synthesis", ("synthesis",))
     if unfinished:
         del data["synthesis"]
 

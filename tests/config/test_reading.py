@@ -143,14 +143,13 @@ def test_what_is_less_deep_is_read() -> None:
 @pytest.mark.parametrize("link", ["[{}]", "{{<<: [{}]}}"])
 def test_a_billion_laughs_end_early(link: str) -> None:
     lines = ["a0: &a0 {x: lol}"]
-    for level in range(1, 12):
-        lines.append(f"a{level}: &a{level} " + link.format(",".join([f"*a{level - 1}"] * 10)))
+    lines += [f"a{level}: &a{level} " + link.format(",".join([f"*a{level - 1}"] * 10)) for level in range(1, 12)]
     assert "holds more than 100,000 values once its anchors are filled in" in said("\n".join(lines))[0]
 
 
 @pytest.mark.parametrize("link", ["[*a{}]", "{{<<: *a{}}}"])
 def test_aliases_cannot_nest_deeper_than_brackets(link: str) -> None:
-    lines = ["a0: &a0 {x: y}"] + [f"a{level}: &a{level} {link.format(level - 1)}" for level in range(1, 2000)]
+    lines = ["a0: &a0 {x: y}", *(f"a{level}: &a{level} {link.format(level - 1)}" for level in range(1, 2000))]
     assert "more than 100 levels" in said("\n".join(lines))[0]
 
 
