@@ -1,8 +1,10 @@
 """Connections to one server: httpx on aiohttp, without a bound of its own. Costs 270 ms to import, so only when a plan needs it."""
 
+import errno
+import resource
 import ssl
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import aiohttp
 import certifi
@@ -16,12 +18,15 @@ from llm_orc.models.target import Target
 CONNECT_SECONDS = 10.0
 IDLE_SECONDS = 600.0
 """Silence after which a server is given up; an agent's own clock is usually shorter."""
+FILES = 10_000
+"""Open files that a process asks its system for: each call in flight is one, and macOS gives 256 unasked."""
 
 
 class Pool:
     """Sends requests to one server; every fault comes out as a FailedError without a word of another library."""
 
     def __init__(self, target: Target, env: Mapping[str, str], idle_seconds: float = IDLE_SECONDS) -> None:
+        _open_many_files()
         self._target = target
         proxy = proxy_for(target.address, env)
         transport = AiohttpTransport(
@@ -44,16 +49,17 @@ class Pool:
         except (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError) as error:
             raise FailedError(_failure(error, self._target)) from None
 
-    async def get(self, path: str) -> httpx.Response:
-        """A whole response."""
-        try:
-            return await self._client.get(self._target.address.url + path, headers=self._headers)
-        except (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError) as error:
-            raise FailedError(_failure(error, self._target)) from None
-
     async def close(self) -> None:
         """Let go of all connections."""
         await self._client.aclose()
+
+
+def _open_many_files() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES if hard == resource.RLIM_INFINITY else min(hard, FILES)
+    if soft not in (resource.RLIM_INFINITY, wanted) and soft < wanted:
+        with suppress(ValueError, OSError):  # a system that gives no more is met as "too many open files", if ever
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _trust(env: Mapping[str, str]) -> ssl.SSLContext:
@@ -80,6 +86,8 @@ def _failure(error: Exception, target: Target) -> Failure:
             return Failure(Kind.NETWORK, f"no host named {target.address.host}", target.preset.start)
         case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
             return Failure(Kind.NETWORK, f"the proxy before {label} cannot be reached", "check HTTPS_PROXY, or name the host in NO_PROXY")
+        case aiohttp.ClientConnectorError() if cause.errno in (errno.EMFILE, errno.ENFILE):
+            return Failure(Kind.NETWORK, "this system lets no more connections be open", "lower max_parallel, or raise ulimit -n")
         case aiohttp.ClientConnectorError():
             return Failure(Kind.NETWORK, f"no connection to {label}", target.preset.start)
         case aiohttp.ClientResponseError():

@@ -15,7 +15,7 @@ from llm_orc.models.openai_compatible import answer
 from llm_orc.models.pool import Pool
 from llm_orc.models.refusals import retry_after, shortened
 from llm_orc.models.target import aim
-from tests.models.asking import KEY, ask, failure, models, profile, texts
+from tests.models.asking import ask, failure, models, profile, texts
 from tests.servers.faults import FAULTS, FaultServer
 from tests.servers.fixtures import NewServer
 from tests.servers.openai import Scripted
@@ -132,8 +132,9 @@ async def test_a_host_that_does_not_exist() -> None:
 
 
 async def test_a_servers_words_are_shortened_and_lose_what_looks_like_a_key(openai_server: NewServer) -> None:
-    server = openai_server({"": Scripted(f"bad key {KEY} or sk-abc***xyz\x1b[31m\nand more {'x' * 500}", status=401)}, keys=[KEY])
-    async with models({"OPENAI_COMPATIBLE_API_KEY": KEY}, trusted=server.origin) as opened:
+    key = "correct-horse-4711"
+    server = openai_server({"": Scripted(f"bad key {key} or sk-abc***xyz\x1b[31m\nand more {'x' * 500}", status=401)}, keys=[key])
+    async with models({"OPENAI_COMPATIBLE_API_KEY": key}, trusted=server.origin) as opened:
         failed, _ = await failure(opened, profile(server.base_url))
 
     assert failed.what.startswith(f"{server.origin[7:]} answered 401: bad key [key] or [key] [31m and more xxx")

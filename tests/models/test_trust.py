@@ -86,7 +86,10 @@ async def test_a_redirect_is_not_followed_and_takes_no_key_along(faults_server: 
     async with models(KEYS, trusted=faults_server.origin) as opened:
         failed, _ = await failure(opened, profile(faults_server.url("redirect")))
 
-    assert failed.kind is Kind.INVALID_REQUEST
+    assert (failed.kind, failed.what) == (
+        Kind.INVALID_REQUEST,
+        f"{faults_server.origin[7:]} redirects (307), and redirects are not followed",
+    )
     assert faults_server.counts == {"redirect": 1}
 
 

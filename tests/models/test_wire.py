@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -143,8 +145,8 @@ class Thinker(ThreadServer):
 
     async def answer(self, _: Received, connection: Connection) -> None:
         connection.start_chunks()
-        for delta in ({"reasoning_content": "hm "}, {"reasoning": "so "}, {"content": "ye"}, {"content": "s"}):
-            connection.chunk(b"data: " + json.dumps({"choices": [{"delta": delta}]}).encode() + b"\n\n")
+        for delta in ({"reasoning_content": "hm "}, {"reasoning": "so "}, {"content": "ye\u2028"}, {"content": "s"}):
+            connection.chunk(b"data: " + json.dumps({"choices": [{"delta": delta}]}, ensure_ascii=False).encode() + b"\n\n")
         connection.chunk(b'data: {"type": "ping"}\n\nevent: end\ndata: [DONE]\n\ndata: late\n\n')
         connection.chunk(b"")
 
@@ -155,6 +157,33 @@ async def test_thinking_is_told_apart_from_the_reply() -> None:
         async with models() as opened:
             reply = await ask(opened, profile(server.base_url), told=told)
 
-    assert reply.text == "yes"
-    assert texts(told) == ["ye", "s"]
+    assert reply.text == "ye\u2028s"
+    assert texts(told) == ["ye\u2028", "s"]
     assert texts(told, thinking=True) == ["hm ", "so "]
+
+
+MANY = """
+import asyncio, json, resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (100, int(sys.argv[2])))
+from tests.models.asking import *
+async def main():
+    async with models() as opened:
+        calls = (ask(opened, profile(sys.argv[1])) for _ in range(200))
+        return [str(said) if isinstance(said, Exception) else said.text for said in await asyncio.gather(*calls, return_exceptions=True)]
+print(json.dumps(asyncio.run(main())))
+"""
+
+
+def said_to_many(server: OpenAIServer, hard: int) -> set[str]:
+    """What 200 calls at once are told in a process that may open 100 files, and after asking its system `hard`."""
+    command = [sys.executable, "-c", MANY, server.base_url, str(hard)]
+    done = subprocess.run(command, env={"PYTHONPATH": "."}, capture_output=True, text=True, check=True)
+    return set(json.loads(done.stdout))
+
+
+def test_more_calls_than_the_system_lets_files_be_open_unasked(openai_server: NewServer) -> None:
+    assert said_to_many(openai_server(latency=0.5), hard=1000) == {"ok"}
+
+
+def test_more_calls_than_the_system_lets_files_be_open_at_all_fail_in_words(openai_server: NewServer) -> None:
+    assert said_to_many(openai_server(latency=0.5), hard=100) == {"ok", "network: this system lets no more connections be open"}
