@@ -1,9 +1,9 @@
 """What agents are told: Jinja templates and what they can name, and the default prompt.
 
-jinja2 is imported when the first text with a tag is met.
+jinja2 is imported when the first text is met whose tags are more than names.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -49,8 +49,8 @@ class Template:
     names: Names
     key: str
     """Where it stands (`prompt`, `when`), for the words of a failure."""
-    environment: "SandboxedEnvironment | None"
-    """None where the text has no tag."""
+    environment: "Callable[[], SandboxedEnvironment] | None"
+    """None where the text has no tag; made when it is needed, for jinja2 costs 30 ms and most prompts go without."""
     plain: Sequence[str] | None = field(default=None, repr=False)
     """Its parts, where it is nothing but texts and names."""
     _compiled: "jinja2.Template | None" = field(default=None, repr=False)
@@ -67,9 +67,14 @@ class Template:
             return self.text
         with _evaluating(self.key):
             if self.plain is not None:
-                return filled(self.plain, scope.names(), environment.getattr, lambda name: environment.undefined(name=name))
+                return filled(
+                    self.plain,
+                    scope.names(),
+                    lambda value, key: environment().getattr(value, key),
+                    lambda name: environment().undefined(name=name),
+                )
             if self._compiled is None:
-                self._compiled = environment.from_string(self.text)
+                self._compiled = environment().from_string(self.text)
             return self._compiled.render(scope.names())
 
     def value(self, scope: Scope) -> Any:
@@ -78,8 +83,9 @@ class Template:
             return self.text
         expression = self.text.strip().removeprefix("{{").removesuffix("}}").strip("-+")
         with _evaluating(self.key):
-            value = self.environment.compile_expression(expression, undefined_to_none=False)(scope.names())
-            if isinstance(value, self.environment.undefined):
+            environment = self.environment()
+            value = environment.compile_expression(expression, undefined_to_none=False)(scope.names())
+            if isinstance(value, environment.undefined):
                 str(value)  # tells what is not there
             return value
 
@@ -90,6 +96,7 @@ class Templates:
     def __init__(self, files: Files) -> None:
         self._files = files
         self._read: dict[tuple[str, str], Template] = {}
+        self._own: SandboxedEnvironment | None = None
 
     def read(self, text: str, key: str) -> Template:
         """The template of this text; what is wrong with it stands in its `names.faults`."""
@@ -97,19 +104,21 @@ class Templates:
             tagged = any(tag in text for tag in TAGS)
             plain = split_plain(text) if tagged else None
             names = Names() if not tagged else _plain_names(plain) if plain else self._names(text, ())
-            self._read[text, key] = Template(text, names, key, self._environment() if tagged else None, plain)
+            self._read[text, key] = Template(text, names, key, self._environment if tagged else None, plain)
         return self._read[text, key]
 
     def expression(self, text: str, key: str) -> Template:
         """Likewise, for a text that has to be one expression."""
         template = self.read(text, key)
-        if template.names.faults or (template.environment and _is_expression(template.environment.parse(text))):
+        if template.names.faults or (template.environment and _is_expression(template.environment().parse(text))):
             return template
         fault = f"'{key}' has to be one expression: " + '"{{ ... }}"'
         return Template(text, Names(faults=(fault,)), key, template.environment)
 
     def _environment(self) -> "SandboxedEnvironment":
-        return _environment().overlay(loader=_loader(self._files))
+        if self._own is None:
+            self._own = _environment().overlay(loader=_loader(self._files))
+        return self._own
 
     def _names(self, text: str, trail: tuple[str, ...]) -> Names:
         from jinja2 import TemplateSyntaxError
@@ -184,6 +193,8 @@ class _evaluating:  # noqa: N801 - read as a statement
         pass
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if error is None:
+            return
         from jinja2 import TemplateError
 
         if isinstance(error, TemplateError):
