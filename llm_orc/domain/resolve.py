@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+from llm_orc.domain.chosen import chosen, leaves_of, needs_of, synthesised, wrong_choices
 from llm_orc.domain.ensemble import (
     SYNTHESIS,
     Agent,
@@ -18,8 +19,7 @@ from llm_orc.domain.ensemble import (
     ScriptAgent,
     TemplateSynthesis,
 )
-from llm_orc.domain.graph import cycles_of, phases_of, with_all_needed
-from llm_orc.domain.message import Outcome
+from llm_orc.domain.graph import cycles_of, phases_of
 from llm_orc.domain.plan import MAX_DEPTH, Choices, Plan, PlannedAgent, Variant
 from llm_orc.domain.problem import KeyPath, Place, Problem, ProblemError, nearest
 from llm_orc.domain.profile import Profile
@@ -82,8 +82,8 @@ class _Resolution:
         self._check_names()
         agents = {agent.name: self._planned(self._with_defaults(agent)) for agent in self.ensemble.agents}
         agents |= self._model_synthesis(agents)
-        self._check_choices(agents)
-        agents, missing = self._chosen(agents)
+        self.problems += wrong_choices(self.ensemble, agents, self.choices)
+        agents, missing = chosen(agents, self.choices)
         phases = self._phases(agents)
         agents = {name: replace(agents[name], phase=index) for index, phase in enumerate(phases) for name in phase}
         agents = {name: agents[name] for name in (*self.names, SYNTHESIS) if name in agents}
@@ -92,10 +92,10 @@ class _Resolution:
             self.ensemble,
             agents,
             phases,
-            self._leaves(agents),
+            leaves_of(agents, self.choices),
             variables,
             template,
-            self._synthesised(template),
+            synthesised(self.ensemble, template, self.choices),
             missing,
             self.choices.max_parallel or self.ensemble.limits.max_parallel,
             self.ensemble.limits.timeout_seconds,
@@ -309,50 +309,20 @@ class _Resolution:
         written = self.ensemble.synthesis
         if not isinstance(written, ModelSynthesis):
             return {}
-        leaves = self._leaves(agents)
+        leaves = leaves_of(agents, self.choices)
         given = {key: getattr(written, key) for key in written.model_fields_set}
         agent = ModelAgent.model_construct(
             **{**ModelAgent(name=SYNTHESIS, depends_on=leaves).__dict__, **given}, _fields_set={"name", "depends_on", *given}
         )
         return {SYNTHESIS: self._planned(self._with_defaults(agent))}
 
-    def _check_choices(self, agents: Mapping[str, PlannedAgent]) -> None:
-        named = [("--only", name) for name in self.choices.only] + [("--profile", name) for name in self.choices.profiles]
-        for flag, name in named:
-            if name not in agents:
-                hint = nearest(name, agents) or "the agents are: " + ", ".join(agents)
-                self.problems.append(Problem(f"{flag}: no agent '{name}' in '{self.ensemble.name}'", None, hint))
-            elif flag == "--profile" and agents[name].agent.body != "model":
-                self.problems.append(Problem(f"--profile: '{name}' is a {agents[name].agent.body}, it has no model", None))
-
-    def _chosen(self, agents: dict[str, PlannedAgent]) -> tuple[dict[str, PlannedAgent], dict[str, Outcome]]:
-        """What `--only` leaves, and what templates see of the rest."""
-        wanted = [name for name in self.choices.only if name in agents]
-        if not wanted:
-            return agents, {}
-        kept = set(wanted) if self.choices.no_deps else with_all_needed(wanted, _needs(agents))
-        if SYNTHESIS in agents and kept.issuperset(_needs(agents)[SYNTHESIS]):
-            kept.add(SYNTHESIS)
-        for name in kept if self.choices.no_deps else ():
-            if agents[name].listed_by:
-                self._wrong(f"--no-deps: '{name}' fans out over a reply that is then missing", (*self.paths[name], "fan_out"))
-        left_out = {name: Outcome("skipped", cause="left out by --no-deps") for name in agents if name not in kept}
-        chosen = {name: _without(planned, left_out) for name, planned in agents.items() if name in kept}
-        return chosen, left_out
-
     def _phases(self, agents: Mapping[str, PlannedAgent]) -> tuple[tuple[str, ...], ...]:
-        needs = _needs(agents)
+        needs = needs_of(agents)
         cycles = cycles_of(needs)
         for cycle in cycles:
             what = "agents wait for one another: " + " -> ".join(cycle)
             self._wrong(what, (*self.paths[cycle[0]], "depends_on"), "remove one of these edges")
         return () if cycles else phases_of(needs)
-
-    def _leaves(self, agents: Mapping[str, PlannedAgent]) -> tuple[str, ...]:
-        """Whom nobody depends on but the synthesis, or who was chosen."""
-        chosen = tuple(name for name in agents if name in self.choices.only and name != SYNTHESIS)
-        needed = {need for name, planned in agents.items() if name != SYNTHESIS for need in planned.depends_on}
-        return chosen or tuple(name for name in agents if name not in needed and name != SYNTHESIS)
 
     def _synthesis_template(self) -> Template | None:
         written = self.ensemble.synthesis
@@ -364,30 +334,8 @@ class _Resolution:
         text = self._file(self.ensemble.files.text, written.template, spot)
         return None if text is None else self._template(self.templates.read(text, "template"), ALWAYS, spot)
 
-    def _synthesised(self, template: Template | None) -> bool:
-        """Whether every agent that the synthesis names was chosen."""
-        if not self.choices.only:
-            return True
-        chosen = {identifier(name) for name in self.choices.only}
-        if isinstance(self.ensemble.synthesis, AgentSynthesis):
-            return identifier(self.ensemble.synthesis.agent) in chosen
-        return template is None or template.names.agents <= chosen
-
 
 def _compared(agent: Agent, path: KeyPath) -> list[tuple[str, KeyPath]]:
     """The profiles that a fan-out compares, each with its place."""
     names = agent.fan_out.profiles if isinstance(agent.fan_out, FanOut) else None
     return [(name, (*path, "fan_out", "profiles", index)) for index, name in enumerate(names or ())]
-
-
-def _needs(agents: Mapping[str, PlannedAgent]) -> dict[str, list[str]]:
-    return {name: [need for need in planned.depends_on if need in agents] for name, planned in agents.items()}
-
-
-def _without(planned: PlannedAgent, left_out: Mapping[str, Outcome]) -> PlannedAgent:
-    if not any(name in left_out for name in planned.depends_on):
-        return planned
-    agent = planned.agent
-    if isinstance(agent.require, int):
-        agent = agent.model_copy(update={"require": "any"})
-    return replace(planned, agent=agent, depends_on=tuple(name for name in planned.depends_on if name not in left_out))
