@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-LMSTUDIO_ADDRESS = "LLM_ORC_LMSTUDIO_BASE_URL"
+LMSTUDIO_ADDRESS = "LMSTUDIO_BASE_URL"
 """The variable that says where LM Studio listens, if not at its usual port."""
 
 

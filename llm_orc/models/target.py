@@ -46,11 +46,16 @@ def aim(profile: Profile, reach: Reach) -> Target:
         raise ProblemError(Problem(what, hint="add base_url: http://HOST:PORT/v1"))
     server = address(base_url)
     own = preset.base_url is not None and address(preset.base_url).origin == server.origin
-    named = server.origin in {address(host).origin for host in reach.trusted_hosts}
+    named = _unbracketed(server.origin) in map(_unbracketed, reach.trusted_hosts)
     key = (reach.env.get(preset.key, "").strip() or None) if preset.key else None
     trusted = own or named
     refusal = _refusal(preset, server, key if trusted else None, own=own, named=named)
     return Target(preset, server, key if trusted else None, withheld=key is not None and not trusted, refusal=refusal)
+
+
+def _unbracketed(origin: str) -> str:
+    # An IPv6 address is written with brackets or without.
+    return origin.replace("[", "").replace("]", "")
 
 
 def _refusal(preset: Preset, server: Address, key: str | None, *, own: bool, named: bool) -> Failure | None:

@@ -33,7 +33,7 @@ async def test_lm_studio_is_first_and_all_tiers_take_the_chat_model_that_is_load
         NativeModel("eyes", type="vlm"),
     ]
     server = openai_server(native=native, models=["nomic", "big", "qwen", "eyes"])
-    async with models({"LLM_ORC_LMSTUDIO_BASE_URL": server.base_url, "OPENAI_API_KEY": KEY}) as opened:
+    async with models({"LMSTUDIO_BASE_URL": server.base_url, "OPENAI_API_KEY": KEY}) as opened:
         choices = await chosen(opened)
         answering = choices["careful"].applied(CAREFUL)
         reply = await ask(opened, answering)
@@ -48,39 +48,39 @@ async def test_lm_studio_is_first_and_all_tiers_take_the_chat_model_that_is_load
 
 async def test_a_model_that_must_be_loaded_first_is_better_than_none(openai_server: NewServer) -> None:
     server = openai_server(native=[NativeModel("vec", type="embeddings"), NativeModel("big", state="not-loaded")])
-    async with models({"LLM_ORC_LMSTUDIO_BASE_URL": server.base_url}) as opened:
+    async with models({"LMSTUDIO_BASE_URL": server.base_url}) as opened:
         assert (await chosen(opened))["fast"].model == "big"
 
 
 async def test_an_older_lm_studio_is_asked_in_openais_way(openai_server: NewServer) -> None:
     server = openai_server(models=["text-embedding-nomic", "llama"])
-    async with models({"LLM_ORC_LMSTUDIO_BASE_URL": server.base_url}) as opened:
+    async with models({"LMSTUDIO_BASE_URL": server.base_url}) as opened:
         assert (await chosen(opened))["fast"].model == "llama"
 
 
 @pytest.mark.parametrize("listed", [[], [NativeModel("vec", type="embeddings")]])
 async def test_without_a_chat_model_it_is_passed_over(listed: list[NativeModel], openai_server: NewServer) -> None:
     server = openai_server(native=listed, models=[])
-    async with models({"LLM_ORC_LMSTUDIO_BASE_URL": server.base_url, "OPENAI_API_KEY": KEY}) as opened:
+    async with models({"LMSTUDIO_BASE_URL": server.base_url, "OPENAI_API_KEY": KEY}) as opened:
         assert (await chosen(opened))["fast"].provider == "openai"
 
 
 @pytest.mark.parametrize("fault", ["html", "500", "reset-before", "list", "not-http", "redirect"])
 async def test_what_is_no_lm_studio_is_passed_over(fault: str, faults_server: FaultServer) -> None:
-    env = {"LLM_ORC_LMSTUDIO_BASE_URL": faults_server.url(fault), "OPENAI_API_KEY": KEY}
+    env = {"LMSTUDIO_BASE_URL": faults_server.url(fault), "OPENAI_API_KEY": KEY}
     async with models(env) as opened:
         assert (await chosen(opened))["fast"].provider == "openai"
 
 
 async def test_a_server_that_hangs_is_passed_over() -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf:
-        env = {"LLM_ORC_LMSTUDIO_BASE_URL": f"http://127.0.0.1:{deaf.getsockname()[1]}/v1", "OPENAI_API_KEY": KEY}
+        env = {"LMSTUDIO_BASE_URL": f"http://127.0.0.1:{deaf.getsockname()[1]}/v1", "OPENAI_API_KEY": KEY}
         async with models(env) as opened:
             assert (await chosen(opened))["fast"].provider == "openai"
 
 
 async def test_a_cloud_key_is_next_and_the_first_line_says_where_it_goes() -> None:
-    async with models({"LLM_ORC_LMSTUDIO_BASE_URL": NOBODY, "OPENAI_API_KEY": KEY}) as opened:
+    async with models({"LMSTUDIO_BASE_URL": NOBODY, "OPENAI_API_KEY": KEY}) as opened:
         choices = await chosen(opened)
 
     assert str(choices["careful"]) == f"careful -> openai/{TIERS['openai']['careful']} (OPENAI_API_KEY); sends to api.openai.com"
@@ -90,25 +90,25 @@ async def test_a_cloud_key_is_next_and_the_first_line_says_where_it_goes() -> No
 
 
 async def test_offline_no_cloud_is_chosen_and_it_is_no_problem() -> None:
-    async with models({"LLM_ORC_LMSTUDIO_BASE_URL": NOBODY, "OPENAI_API_KEY": KEY}) as opened:
+    async with models({"LMSTUDIO_BASE_URL": NOBODY, "OPENAI_API_KEY": KEY}) as opened:
         assert await chosen(opened, offline=True) == {}
 
 
 async def test_offline_this_machine_still_answers(openai_server: NewServer) -> None:
     server = openai_server(native=[NativeModel("qwen")])
-    async with models({"LLM_ORC_LMSTUDIO_BASE_URL": server.base_url}) as opened:
+    async with models({"LMSTUDIO_BASE_URL": server.base_url}) as opened:
         assert (await chosen(opened, offline=True))["fast"].model == "qwen"
 
 
 async def test_another_machine_is_not_probed() -> None:
-    env = {"LLM_ORC_LMSTUDIO_BASE_URL": "http://far.example:1234/v1"}  # conftest would raise at the attempt
+    env = {"LMSTUDIO_BASE_URL": "http://far.example:1234/v1"}  # conftest would raise at the attempt
     async with models(env) as opened:
         assert await chosen(opened, offline=True) == {}
 
 
 @pytest.mark.parametrize("key", [None, "", " "])
 async def test_without_anything_the_problem_names_the_ways_out(key: str | None) -> None:
-    env = {"LLM_ORC_LMSTUDIO_BASE_URL": NOBODY} | ({} if key is None else {"OPENAI_API_KEY": key})
+    env = {"LMSTUDIO_BASE_URL": NOBODY} | ({} if key is None else {"OPENAI_API_KEY": key})
     async with models(env) as opened:
         with pytest.raises(ProblemError) as caught:
             await chosen(opened)
@@ -130,7 +130,7 @@ async def test_an_unknown_tier_is_a_problem_with_the_nearest() -> None:
 
 
 async def test_a_plan_without_tiers_probes_nothing() -> None:
-    async with models({"LLM_ORC_LMSTUDIO_BASE_URL": "no url at all"}) as opened:
+    async with models({"LMSTUDIO_BASE_URL": "no url at all"}) as opened:
         assert await opened.choose([profile(NOBODY)], TIERS, offline=False) == {}
 
 

@@ -56,6 +56,14 @@ async def test_trust_is_of_scheme_name_and_port(openai_server: NewServer) -> Non
         assert key_sent(server) is None, trusted
 
 
+@pytest.mark.parametrize("trusted", ["http://[::1]:8000", "http://::1:8000"])
+def test_trust_in_an_address_of_the_newer_kind(trusted: str) -> None:
+    asked = profile("http://[::1]:8000/v1")
+
+    assert aim(asked, Reach(KEYS, frozenset({trusted, "nonsense"}))).key == KEY
+    assert aim(asked, Reach(KEYS, frozenset({"http://[::1]:8001"}))).key is None
+
+
 async def test_a_server_that_wants_the_key_withheld_from_it_is_explained(openai_server: NewServer) -> None:
     server = openai_server(keys=["other"])
     async with models(KEYS) as opened:
