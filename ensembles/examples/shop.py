@@ -30,7 +30,7 @@ class Order:
 
 def find_articles(db, words):
     """All articles with these words in their name, as (name, price, stock)."""
-    query = f"SELECT name, price, stock FROM articles WHERE name LIKE '%{words}%' ORDER BY name"
+    query = f"SELECT name, price, stock FROM articles WHERE name LIKE '%{words}%'"
     return db.execute(query).fetchall()
 
 

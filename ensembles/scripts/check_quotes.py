@@ -6,6 +6,7 @@ A quote that stands elsewhere than told gets its right place; one that stands no
 import re
 from typing import Any
 
+from find_secrets import without_secret
 from inputs import sources
 from merge_findings import merged
 from reviewing import Finding, NotRun, Source, line_of, quoted, read_request, reply
@@ -17,6 +18,7 @@ FORM = re.compile(
     r"(?P<what>.*?)\s+\|\s+(?P<quote>.*?)(?:\s+\|\s+(?P<fix>(?:(?!\s\|\s).)*))?\s*$",
     re.IGNORECASE,
 )
+SHORTEST = 8  # characters that a part of a line needs
 NOTHING = re.compile(r"(?im)^\W*(?:no (?:findings?|issues?|problems?)|nothing|none)\b")
 
 
@@ -76,19 +78,24 @@ def _bare(quote: str) -> str:
 
 def _proven(finding: Finding, reviewed: list[Source]) -> bool:
     """Whether the quote stands in the input; gives the finding its true file and line."""
-    wanted = _plain(finding["quote"].rstrip("…"))
-    wanted_bare = _plain(re.sub(r"^[+-]\s?", "", finding["quote"]))
+    quote = finding["quote"].rstrip("…")
+    wanted = {_plain(quote), _plain(re.sub(r"^[+-]\s?", "", quote))} - {""}  # as it is, and without the mark of a diff
     places = [
-        (not _same_file(source.path, finding["file"]), abs(number - finding["line"]), source, number)
+        (not _same_file(source.path, finding["file"]), plain not in wanted, abs(number - finding["line"]), source, number)
         for source in reviewed
         for number, line in source.lines.items()
-        if len(wanted) > 1 and ((plain := _plain(line)) and (wanted in plain or wanted_bare in plain))
+        if (plain := _plain(line)) and any(_quotes(part, plain) for part in wanted)
     ]
     if not places:
-        return any(wanted_bare and wanted_bare in _plain(line) for source in reviewed for line in source.removed)
-    *_, source, number = min(places, key=lambda place: place[:2])
-    finding.update({"file": source.path, "line": number, "quote": quoted(source.lines[number]), "rule": f"review {number}"})
+        return any(_quotes(part, _plain(line)) for source in reviewed for line in source.removed for part in wanted)
+    *_, source, number = min(places, key=lambda place: place[:3])
+    finding.update({"file": source.path, "line": number, "quote": quoted(without_secret(source.lines[number])), "rule": f"review {number}"})
     return True
+
+
+def _quotes(part: str, line: str) -> bool:
+    """Whether a part is the line, or enough of it to be meant."""
+    return part == line or (len(part) >= SHORTEST and part in line)
 
 
 def _plain(text: str) -> str:

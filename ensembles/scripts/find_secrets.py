@@ -81,6 +81,12 @@ def _lines_with(source: Source, hints: tuple[str, ...]) -> set[int]:
     return hits
 
 
+def without_secret(line: str) -> str:
+    """The line, cut where a secret begins."""
+    secret = _known(line) or _guessed(line)
+    return _shown(line, secret[1]) if secret else line
+
+
 def _known(line: str) -> tuple[str, int] | None:
     """What a secret of a known form in a line opens, and where it begins."""
     for form in FORMS.finditer(line):
