@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any, Literal, Protocol, Self
 
-from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from llm_orc.domain.problem import Problem, ProblemError, Source
@@ -52,6 +52,15 @@ class NoFiles:
 def _plain_name(entry: object) -> object:
     # LLM Orchestra also writes a dependency as {agent_name: x}.
     return entry["agent_name"] if isinstance(entry, Mapping) and set(entry) == {"agent_name"} else entry
+
+
+def _no_key(name: str) -> str:
+    if name.endswith("_API_KEY") or name.startswith("LLM_ORC_"):
+        raise ValueError(f"'{name}' is never handed to a script or command")
+    return name
+
+
+EnvironmentNames = tuple[Annotated[str, AfterValidator(_no_key)], ...]
 
 
 class FanOut(Read):
@@ -132,7 +141,7 @@ class ScriptAgent(Common):
     """The file; `.py` runs under llm-orc's own Python, others by their `#!` line."""
     parameters: dict[str, Any] = Field(default_factory=dict)
     """Handed to the script as they are."""
-    env: tuple[str, ...] = ()
+    env: EnvironmentNames = ()
     """Names of environment variables to pass on; keys never pass."""
 
     @property
@@ -148,7 +157,7 @@ class CommandAgent(Prompted):
     """The program and its arguments."""
     success_codes: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
     """Exit codes that count as success."""
-    env: tuple[str, ...] = ()
+    env: EnvironmentNames = ()
     """Names of environment variables to pass on; keys never pass."""
 
     @property
@@ -214,7 +223,7 @@ class Defaults(Parameters):
     """The system prompt from a file."""
     require: Literal["any", "all"] | Annotated[int, Field(ge=0, strict=True)] | None = None
     """How many direct dependencies must have succeeded."""
-    env: tuple[str, ...] | None = None
+    env: EnvironmentNames | None = None
     """Environment variables passed to scripts and commands."""
 
 

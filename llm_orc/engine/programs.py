@@ -6,6 +6,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import cast
 
 from llm_orc.domain.message import FailedError, Failure, Kind, Reply
@@ -39,7 +40,7 @@ async def run_program(program: Program, stdin: bytes) -> Reply:
             _Process, *program.argv, cwd=program.cwd, env=dict(program.env), start_new_session=True
         )
     except OSError as error:
-        raise FailedError(_not_started(program.name, error)) from None
+        raise FailedError(_not_started(program, error)) from None
     try:
         _feed(transport, stdin)
         code = await process.exited
@@ -108,12 +109,13 @@ def _signal(transport: asyncio.SubprocessTransport, number: signal.Signals) -> N
         os.killpg(transport.get_pid(), number)
 
 
-def _not_started(name: str, error: OSError) -> Failure:
+def _not_started(program: Program, error: OSError) -> Failure:
+    if isinstance(error, FileNotFoundError) and Path(program.argv[0]).exists():
+        return Failure(Kind.SCRIPT, f"'{program.name}' names an interpreter that is not there", "mend its #! line")
     if isinstance(error, FileNotFoundError):
-        return Failure(Kind.SCRIPT, f"no program '{name}'", "install it, or give its full path")
-    if isinstance(error, PermissionError):
-        return Failure(Kind.SCRIPT, f"'{name}' may not be executed", f"chmod +x {name}, and begin it with a #! line")
-    return Failure(Kind.SCRIPT, f"'{name}' cannot be started: {error.strerror}", "does it begin with a #! line that names its interpreter?")
+        return Failure(Kind.SCRIPT, f"no program '{program.name}'", "install it, or give its full path")
+    hint = "is it executable, and does it begin with a #! line that names its interpreter?"
+    return Failure(Kind.SCRIPT, f"'{program.name}' cannot be started: {error.strerror}", hint)
 
 
 def _reply(program: Program, process: _Process, code: int) -> Reply:
