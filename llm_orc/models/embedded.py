@@ -9,6 +9,7 @@ import asyncio
 import json
 import re
 from collections.abc import Sequence
+from functools import partial
 
 from llm_orc.domain.event import Delta
 from llm_orc.domain.message import Ask, FailedError, Failure, FinishReason, Kind, Message, Reply, Request, Tell
@@ -22,6 +23,8 @@ USUAL = 5
 """Lines quoted when no number is asked for."""
 LARGE = 50_000
 """Characters from which the work leaves the event loop."""
+WINDOW = 5_000_000
+"""Characters that it reads: about two seconds of work."""
 _LIST_ASKED = re.compile(r"\bjson\s+(list|array)\b", re.IGNORECASE)
 
 
@@ -46,8 +49,12 @@ class Embedded:
 async def answer(request: Request, tell: Tell) -> Reply:
     """Quote what fits; raises FailedError where there is nothing to quote from."""
     messages = messages_of(request)
-    large = sum(len(message.text) for message in messages) > LARGE
-    text = await asyncio.to_thread(_extracted, messages, request.profile) if large else _extracted(messages, request.profile)
+    size = sum(len(message.text) for message in messages)
+    if size > WINDOW:
+        what = f"the embedded model reads {WINDOW:,} characters at most, and these are {size:,}"
+        raise FailedError(Failure(Kind.CONTEXT_LENGTH, what, "send less, or split the input with fan_out"))
+    extract = partial(_extracted, messages, request.profile)
+    text = await asyncio.to_thread(extract) if size > LARGE else extract()
     text, finish = _cut(text, request.profile)
     if request.stream:
         for piece in text.splitlines(keepends=True):

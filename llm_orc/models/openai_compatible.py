@@ -4,7 +4,8 @@ import json
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Never
 
-from llm_orc.domain.message import Ask, FailedError, Reply, Request, Tell
+from llm_orc.domain.message import Ask, FailedError, Failure, Kind, Reply, Request, Tell
+from llm_orc.domain.problem import nearest
 from llm_orc.domain.profile import Endpoint, Profile
 from llm_orc.models.base import Reach, messages_of
 from llm_orc.models.completion import Completion
@@ -26,6 +27,7 @@ class OpenAICompatible:
     def __init__(self, name: str, reach: Reach) -> None:  # noqa: ARG002 - a profile says its provider itself
         self._reach = reach
         self._pools: dict[str, Pool] = {}
+        self._listed: set[tuple[str, str]] = set()
 
     def endpoint(self, profile: Profile) -> Endpoint:
         """The profile's server and key; opens nothing."""
@@ -38,7 +40,10 @@ class OpenAICompatible:
         async def ask(request: Request, tell: Tell) -> Reply:
             if target.refusal:
                 raise FailedError(target.refusal)
-            return await answer(self._pool(target), target, request, tell)
+            pool = self._pool(target)
+            if target.preset.lists_all:
+                await self._check_listed(pool, target, request.profile.model)
+            return await answer(pool, target, request, tell)
 
         return ask
 
@@ -57,6 +62,26 @@ class OpenAICompatible:
 
             self._pools[target.identity] = Pool(target, self._reach.env)
         return self._pools[target.identity]
+
+    async def _check_listed(self, pool: "Pool", target: Target, model: str) -> None:
+        if (target.identity, model) in self._listed:
+            return
+        names = await listed(pool)
+        if names and model not in names:
+            hint = nearest(model, names) or f"there are: {', '.join(names[:10])}"
+            raise FailedError(Failure(Kind.NOT_FOUND, f"{target.address.label} has no model '{model}'", hint))
+        self._listed.add((target.identity, model))
+
+
+async def listed(pool: "Pool") -> list[str]:
+    """The models that a server says it has; none where it does not say."""
+    response = await pool.get("/models")
+    try:
+        said = json.loads(response.content) if response.status_code == 200 else None
+    except ValueError:
+        return []
+    data = said.get("data") if isinstance(said, dict) else None
+    return [str(model["id"]) for model in data if isinstance(model, dict) and "id" in model] if isinstance(data, list) else []
 
 
 def body_of(request: Request, longest: str) -> dict[str, Any]:

@@ -49,6 +49,13 @@ class Pool:
         except (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError) as error:
             raise FailedError(_failure(error, self._target)) from None
 
+    async def get(self, path: str) -> httpx.Response:
+        """A whole response."""
+        try:
+            return await self._client.get(self._target.address.url + path, headers=self._headers)
+        except (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError) as error:
+            raise FailedError(_failure(error, self._target)) from None
+
     async def close(self) -> None:
         """Let go of all connections."""
         await self._client.aclose()

@@ -19,6 +19,8 @@ class Preset:
     needs_key: bool = False
     max_parallel: int = 64
     one_model: bool = False
+    lists_all: bool = False
+    """Whether it answers for a model that it does not have with one that it has, so that its list must be looked at first."""
     longest: str = "max_tokens"
     """The field of the request that bounds the reply."""
 
@@ -28,7 +30,11 @@ PRESETS: Mapping[str, Preset] = {
     "openai": Preset("https://api.openai.com/v1", _ONLINE, "OPENAI_API_KEY", needs_key=True, longest="max_completion_tokens"),
     "openrouter": Preset("https://openrouter.ai/api/v1", _ONLINE, "OPENROUTER_API_KEY", needs_key=True),
     "lmstudio": Preset(
-        "http://localhost:1234/v1", "start LM Studio's server: lms server start (or its Developer tab)", max_parallel=1, one_model=True
+        "http://localhost:1234/v1",
+        "start LM Studio's server: lms server start (or its Developer tab)",
+        max_parallel=1,
+        one_model=True,
+        lists_all=True,
     ),
     "vllm": Preset("http://localhost:8000/v1", "start it: vllm serve MODEL"),
     "llamacpp": Preset("http://localhost:8080/v1", "start it: llama-server -m MODEL.gguf --port 8080"),

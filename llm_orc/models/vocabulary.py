@@ -1,8 +1,7 @@
 """Which words go together: what the embedded model knows of language, and all that it knows."""
 
 import re
-from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 
 WORD = re.compile(r"[=!<>]=|\d+|[A-Z]+(?![^\W\d_A-Z])|[A-Z]?[^\W\d_A-Z]+")
 """A word, a number, a comparison; `getUserName` and `get_user_name` are three words."""
@@ -72,8 +71,8 @@ best because better recommend must critical severe high risk important blocker f
 """
 
 
-def themes() -> Iterator[tuple[frozenset[str], tuple[str, ...]]]:
+@cache
+def themes() -> tuple[tuple[frozenset[str], tuple[str, ...]], ...]:
     """The words that call each theme up, and the words it is known by, the most telling first."""
-    for theme in _THEMES.strip().split("\n\n"):
-        calls, _, known = theme.partition("\n")
-        yield _stems(calls), tuple(dict.fromkeys(words(known)))
+    parted = (theme.partition("\n") for theme in _THEMES.strip().split("\n\n"))
+    return tuple((_stems(calls), tuple(dict.fromkeys(words(known)))) for calls, _, known in parted)

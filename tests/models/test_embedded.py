@@ -216,6 +216,14 @@ async def test_the_system_prompt_of_the_profile_is_the_role_too() -> None:
     assert (await ask(SHOP, system_prompt=SECURITY)).text == (await ask(SHOP, SECURITY)).text
 
 
+async def test_what_is_too_long_for_it_fails_in_words() -> None:
+    with pytest.raises(FailedError) as caught:
+        await ask("word " * 1_000_001)
+
+    assert caught.value.failure.kind is Kind.CONTEXT_LENGTH
+    assert "5,000,005" in caught.value.failure.what
+
+
 @pytest.mark.parametrize("text", ["", "  \n\n ", "--- *** ---"])
 async def test_without_a_word_there_is_nothing_to_quote(text: str) -> None:
     with pytest.raises(FailedError) as caught:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from llm_orc.domain.event import Happening
-from llm_orc.domain.message import Message, Usage
+from llm_orc.domain.message import Kind, Message, Request, Usage
 from llm_orc.domain.profile import Parameters
-from tests.models.asking import ask, models, profile, texts
+from tests.models.asking import ask, failure, models, profile, texts
 from tests.servers.fixtures import NewServer
 from tests.servers.openai import OpenAIServer, Scripted
 from tests.servers.wire import Connection, Gate, Received, ThreadServer
@@ -128,6 +128,39 @@ async def test_a_cancelled_call_closes_its_connection(openai_server: NewServer) 
         with pytest.raises(asyncio.CancelledError):
             await call
         await asyncio.to_thread(server.wait_until, lambda: server.dropped == 1)
+
+
+async def test_a_stream_is_told_while_it_goes_on(openai_server: NewServer) -> None:
+    gate, begun = Gate(), asyncio.Event()
+    server = openai_server({"": Scripted("first second third", gate=gate, gate_after=1)})
+    told: list[Happening] = []
+
+    def tell(event: Happening) -> None:
+        told.append(event)
+        begun.set()
+
+    asked = profile(server.base_url)
+    async with models() as opened:
+        call = asyncio.ensure_future(opened.ask(asked)(Request("a", (Message("user", "hi"),), asked, stream=True), tell))
+        await begun.wait()
+        assert (texts(told), call.done()) == (["first "], False)
+        gate.release()
+        assert (await call).text == "first second third"
+
+
+async def test_lm_studio_is_asked_only_for_what_it_lists(openai_server: NewServer) -> None:
+    server = openai_server(models=["qwen3", "llama"])
+    async with models() as opened:
+        for _ in range(2):
+            await ask(opened, profile(server.base_url, "lmstudio", model="llama"))
+        near, _ = await failure(opened, profile(server.base_url, "lmstudio", model="qwen"))
+        far, _ = await failure(opened, profile(server.base_url, "lmstudio", model="gpt"))
+        await ask(opened, profile(server.base_url, model="gpt"))
+
+    assert (near.kind, near.hint) == (Kind.NOT_FOUND, "did you mean 'qwen3'?")
+    assert far.hint == "there are: qwen3, llama"
+    assert [request.path for request in server.requests].count("/v1/models") == 3
+    assert [request.json["model"] for request in server.chats] == ["llama", "llama", "gpt"]
 
 
 async def test_closing_leaves_no_connection_open(openai_server: NewServer) -> None:
