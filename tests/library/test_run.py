@@ -1,0 +1,161 @@
+"""The door for Python programs."""
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import llm_orc
+from llm_orc import (
+    CommandAgent,
+    Ensemble,
+    FailedError,
+    Failure,
+    FanOut,
+    FunctionAgent,
+    Kind,
+    ModelAgent,
+    ModelSynthesis,
+    ProblemError,
+    Profile,
+    Reply,
+    Request,
+)
+from llm_orc.domain.event import Delta, Happening, RunEnded, RunStarted
+from llm_orc.domain.message import Tell
+from tests.project import NewProject
+
+
+async def shout(prompt: str) -> str:
+    await asyncio.sleep(0)
+    return prompt.upper()
+
+
+async def count(prompt: str) -> dict[str, int]:
+    await asyncio.sleep(0)
+    return {"letters": len(prompt)}
+
+
+async def broken(prompt: str) -> str:
+    raise LookupError(prompt)
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path) -> dict[str, object]:
+    """A home and a folder with nothing in them."""
+    return {"cwd": tmp_path, "env": {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}}
+
+
+def test_an_ensemble_by_name(nowhere: dict[str, object]) -> None:
+    run = llm_orc.run("hello", "good morning", profile="embedded", **nowhere)
+    assert run.exit_code == 0
+    assert run.result
+
+
+def test_an_ensemble_of_objects_with_functions_as_bodies(nowhere: dict[str, object]) -> None:
+    ensemble = Ensemble(
+        name="mine",
+        agents=(
+            FunctionAgent(name="loud", function=shout),
+            FunctionAgent(name="long", function=count, prompt="{{ agents.loud }}!"),
+            CommandAgent(name="told", command=("cat",), prompt="{{ agents.long.json.letters }} {{ agents.long }}"),
+        ),
+    )
+    assert llm_orc.run(ensemble, "hey", **nowhere).result == '4 {"letters": 4}'
+
+
+def test_what_a_function_raises_is_the_failure_of_its_agent(nowhere: dict[str, object]) -> None:
+    ensemble = Ensemble(name="mine", agents=(FunctionAgent(name="bad", function=broken), FunctionAgent(name="good", function=shout)))
+    run = llm_orc.run(ensemble, "hey", **nowhere)
+    assert run.nodes["bad"].cause == "script: LookupError: hey"
+    assert run.nodes["good"].text == "HEY"
+    assert run.exit_code == 3
+
+
+def test_any_async_callable_is_a_provider(nowhere: dict[str, object]) -> None:
+    async def whole(request: Request, tell: Tell) -> Reply:
+        tell(Delta(request.node, "he"))
+        if request.profile.temperature == 1:
+            raise FailedError(Failure(Kind.RATE_LIMIT, "too hot"))
+        await asyncio.sleep(0)
+        return Reply(f"{request.profile.model}: {request.messages[-1].text}")
+
+    profiles = [Profile(name="mine", model="m1", provider="whole"), Profile(name="short", model="m2", provider="shout")]
+    ensemble = Ensemble(
+        name="x",
+        agents=(
+            ModelAgent(name="a", model_profile="mine"),
+            ModelAgent(name="b", model_profile="short"),
+            ModelAgent(name="c", model_profile="mine", temperature=1),
+            ModelAgent(name="d", fan_out=FanOut(profiles=("mine", "short")), gather="text"),
+        ),
+        synthesis=ModelSynthesis(model_profile="short", prompt="all: {{ agents.a }}, {{ agents.b }}"),
+    )
+    run = llm_orc.run(ensemble, "hi", profiles=profiles, providers={"whole": whole, "shout": shout}, **nowhere)
+    assert run.result == "ALL: M1: HI, HI"
+    assert run.nodes["c"].cause == "rate_limit: too hot"
+    assert run.nodes["d"].text == "m1: hi\n\nHI"
+
+
+def test_every_listener_hears_every_event_and_one_that_raises_harms_nobody(nowhere: dict[str, object]) -> None:
+    first: list[Happening] = []
+    second: list[Happening] = []
+
+    def bad(event: Happening) -> None:
+        raise ValueError(event)
+
+    ensemble = Ensemble(name="mine", agents=(FunctionAgent(name="a", function=shout),))
+    run = llm_orc.run(ensemble, "hey", listeners=[first.append, bad, second.append], **nowhere)
+    assert run.result == "HEY"
+    assert first == second
+    assert isinstance(first[0], RunStarted)
+    assert isinstance(first[-1], RunEnded)
+
+
+async def test_run_works_inside_a_running_loop_and_arun_is_awaited(nowhere: dict[str, object]) -> None:
+    ensemble = Ensemble(name="mine", agents=(FunctionAgent(name="a", function=shout),))
+    assert llm_orc.run(ensemble, "one", **nowhere).result == "ONE"
+    both = await asyncio.gather(*(llm_orc.arun(ensemble, text, cwd=nowhere["cwd"], env=nowhere["env"]) for text in ("two", "three")))  # type: ignore[arg-type]
+    assert [run.result for run in both] == ["TWO", "THREE"]
+
+
+async def test_a_cancelled_arun_leaves_nothing_running(nowhere: dict[str, object]) -> None:
+    entered, left = asyncio.Event(), asyncio.Event()
+
+    async def forever(prompt: str) -> str:
+        entered.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            left.set()
+        return prompt
+
+    ensemble = Ensemble(name="mine", agents=(FunctionAgent(name="a", function=forever),))
+    task = asyncio.create_task(llm_orc.arun(ensemble, "x", cwd=nowhere["cwd"], env=nowhere["env"]))  # type: ignore[arg-type]
+    await entered.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert left.is_set()
+
+
+def test_what_is_wrong_is_raised_before_anything_runs(nowhere: dict[str, object]) -> None:
+    ensemble = Ensemble(name="mine", agents=(ModelAgent(name="a", model_profile="fsat", depends_on=("b",)),))
+    with pytest.raises(ProblemError) as raised:
+        llm_orc.run(ensemble, "x", **nowhere)
+    assert {problem.what for problem in raised.value.problems} == {"no profile 'fsat'", "no agent 'b'"}
+
+
+def test_a_project_that_is_not_trusted_runs_no_code(project: NewProject) -> None:
+    made = project({".llm-orc/ensembles/own.yaml": "agents: [{name: a, command: [touch, ran]}]"})
+    with pytest.raises(ProblemError) as raised:
+        llm_orc.run("own", "x", cwd=made.path, env=made.env())
+    assert raised.value.untrusted
+    assert not (made.path / "ran").exists()
+
+
+def test_importing_the_package_imports_nothing_else() -> None:
+    code = "import sys, llm_orc; print(sorted(name for name in sys.modules if name.split('.')[0] in {'pydantic', 'yaml', 'httpx', 'rich'}))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
