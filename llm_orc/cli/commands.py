@@ -78,8 +78,8 @@ def root() -> Any:
     )
 
     @whole.callback(invoke_without_command=True)
-    def start(ctx: typer.Context, *, version: bool = typer.Option(False, "--version", help="Print the version.")) -> None:
-        if version:
+    def start(ctx: typer.Context, *, wants_version: bool = typer.Option(False, "--version", help="Print the version.")) -> None:
+        if wants_version:
             ctx.obj.answer(version())
         elif ctx.invoked_subcommand is None:
             ctx.obj.answer(ctx.get_help() + "\n")

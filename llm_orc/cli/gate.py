@@ -34,7 +34,7 @@ def gate_of(text: str, plan: Plan) -> Gate | None:
     if not text.strip():
         return None
     expression = Templates(plan.ensemble.files).expression(text if "{{" in text else f"{{{{ {text} }}}}", KEY)
-    known = [identifier(name) for name in (*plan.agents, *plan.missing)]
+    known = {identifier(name): name for name in (*plan.agents, *plan.missing)}
     problems = check(expression, ON_PAGE, known, plan.variables)
     if problems:
         raise ProblemError(*(replace(problem, what=problem.what.replace(f"'{KEY}'", KEY)) for problem in problems))

@@ -2,7 +2,8 @@
 
 import codecs
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
@@ -16,12 +17,22 @@ STDIN = "stdin"
 TEXT_ONLY = "only UTF-8 text is read; '--attach', for pictures and documents, is not supported yet"
 
 
-def read_input(terminal: Terminal, argument: str, files: Sequence[str], *, stdin: bool) -> str:
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the command line says of the input."""
+
+    text: str
+    files: tuple[str, ...] = ()
+    stdin: bool = False
+    """Whether it is read where it is a pipe or a file."""
+
+
+def read_input(terminal: Terminal, given: Given) -> str:
     """The parts that are there, joined by a blank line; one part alone stays as it is. Raises ProblemError with all that is wrong."""
-    parts: list[str] = [argument] if argument else []
+    parts = [given.text]
     problems: list[Problem] = []
-    sources = [(name, _chunks_of_file(terminal, name)) for name in files]
-    if stdin and terminal.has_input:
+    sources = [(name, _chunks_of_file(terminal, name)) for name in given.files]
+    if given.stdin and terminal.has_input:
         sources.append((STDIN, _chunks_of_stdin(terminal)))
     for name, chunks in sources:
         try:
@@ -36,7 +47,7 @@ def read_input(terminal: Terminal, argument: str, files: Sequence[str], *, stdin
 
 def names_a_file(terminal: Terminal, argument: str) -> list[Problem]:
     """A warning where the input is only the name of a file."""
-    if not argument or len(argument.split()) != 1 or not os.path.isfile(terminal.where.cwd / argument):
+    if not argument or len(argument.split()) != 1 or not (terminal.where.cwd / argument).is_file():
         return []
     what = f"the input is the name '{argument}', not the text of that file"
     return [Problem(what, hint=f"to read the file: -f {argument}", warning=True)]

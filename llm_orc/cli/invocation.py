@@ -4,17 +4,18 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Literal
 
 from llm_orc.app import Session, input_of
 from llm_orc.cli.gate import Gate, gate_of
-from llm_orc.cli.input import names_a_file, read_input
+from llm_orc.cli.input import Given, names_a_file, read_input
 from llm_orc.cli.output import Target, format_of, target_of
-from llm_orc.cli.planning import choices_of, is_offline, trusted_plan, warn
+from llm_orc.cli.planning import is_offline, trusted_plan, warn
 from llm_orc.cli.terminal import Terminal
 from llm_orc.config.layers import Layers
 from llm_orc.domain.event import Happening
 from llm_orc.domain.message import Kind, Tell
-from llm_orc.domain.plan import Plan
+from llm_orc.domain.plan import Choices, Plan
 from llm_orc.domain.problem import Problem, ProblemError
 from llm_orc.domain.run import ExitCode, Run
 from llm_orc.models.auto import Choice
@@ -26,54 +27,51 @@ AT_THE_END = ("json", "rich")
 """The formats that have nothing to write before the end."""
 QUIET_UNTIL_THE_END = (*AT_THE_END, "markdown", "text")
 """Likewise unless they stream: a live view may be drawn meanwhile."""
+View = Literal["live", "lines", "none"]
+"""How a person follows a run on stderr: a picture of it, a line per agent as it ends, or nothing before the end."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Flags:
-    """The flags of `invoke`, as they were given."""
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the flags of `invoke` say of the run and of its result."""
 
-    text: str
-    files: tuple[str, ...]
-    stdin: bool
-    var: tuple[str, ...]
-    only: str
-    no_deps: bool
-    profile: tuple[str, ...]
-    max_parallel: int | None
-    stream: bool
-    offline: bool
-    fail_on: str
     output_format: str | None
     output: str | None
+    fail_on: str
     force: bool
+    stream: bool
+    offline: bool
     verbose: bool
 
 
-def carried_out(terminal: Terminal, name: str, flags: Flags) -> int:
+def carried_out(terminal: Terminal, name: str, choices: Choices, given: Given, wanted: Wanted) -> int:
     """Run the ensemble and print its result; the exit code. Raises ProblemError."""
-    choices = choices_of(flags.var, flags.only, flags.profile, no_deps=flags.no_deps, max_parallel=flags.max_parallel)
-    target = target_of(terminal, flags.output, force=flags.force)
+    target = target_of(terminal, wanted.output, force=wanted.force)
     layers, plan = trusted_plan(terminal, name, choices)
-    gate = gate_of(flags.fail_on, plan)
-    chosen = format_of(target, flags.output_format, plan.ensemble.output_format, layers.settings.output_format)
-    if flags.stream and chosen in AT_THE_END:
+    gate = gate_of(wanted.fail_on, plan)
+    chosen = format_of(target, wanted.output_format, plan.ensemble.output_format, layers.settings.output_format)
+    if wanted.stream and chosen in AT_THE_END:
         raise ProblemError(Problem(f"--stream does nothing with the format '{chosen}'", hint="take --output-format text or markdown"))
-    shape = open_format(chosen, Paper(target.write, plan, flags.stream, flags.verbose, target.width, target.color))
-    text = input_of(plan, read_input(terminal, flags.text, flags.files, stdin=flags.stdin))
-    warn(terminal, layers.warnings, plan.warnings, names_a_file(terminal, flags.text))
-    early = flags.stream or chosen not in QUIET_UNTIL_THE_END
-    call = _Call(terminal, layers, plan, flags, target, shape, draws=_may_draw(terminal, flags, early=early and target.width is not None))
+    shape = open_format(chosen, Paper(target.write, plan, wanted.stream, wanted.verbose, target.width, target.color))
+    text = input_of(plan, read_input(terminal, given))
+    warn(terminal, layers.warnings, plan.warnings, names_a_file(terminal, given.text))
+    early = wanted.stream or chosen not in QUIET_UNTIL_THE_END
+    view = _view_for(terminal, wanted, busy=early and target.width is not None)
+    call = _Call(terminal, layers, plan, wanted, target, shape, view)
     asyncio.run(call.performed(text))
     return call.ended(gate, name)
 
 
-def _may_draw(terminal: Terminal, flags: Flags, *, early: bool) -> bool:
-    """Whether a live view can stand on stderr while nothing else is written to that terminal."""
-    if not terminal.stderr.is_terminal or terminal.stderr.file is None or flags.verbose or early:
-        return False
+def _view_for(terminal: Terminal, wanted: Wanted, *, busy: bool) -> View:
+    """How a person follows the run; `busy` is a terminal to which the result is written meanwhile."""
+    stderr = terminal.stderr
+    if wanted.verbose:
+        return "lines"
+    if busy or not stderr.is_terminal or stderr.file is None:
+        return "none"
     from llm_orc.render.live import can_show
 
-    return can_show(terminal.stderr.file, terminal.where.env)
+    return "live" if can_show(stderr.file, terminal.where.env) else "lines"
 
 
 @dataclass(slots=True)
@@ -81,17 +79,17 @@ class _Call:
     terminal: Terminal
     layers: Layers
     plan: Plan
-    flags: Flags
+    wanted: Wanted
     target: Target
     shape: Format
-    draws: bool
+    view: View
     run: Run = field(default_factory=Run)
     error: Exception | None = None
     """What went wrong while the format wrote."""
 
     async def performed(self, text: str) -> None:
         """Choose models, say which, and run; everything ends up in `run`."""
-        async with Session(self.layers, self.plan, is_offline(self.terminal, given=self.flags.offline)) as session:
+        async with Session(self.layers, self.plan, is_offline(self.terminal, given=self.wanted.offline)) as session:
             self._say(_chosen(choice, text) for choice in await session.settle())
 
             def tell(event: Happening) -> None:
@@ -99,7 +97,7 @@ class _Call:
 
             with session.stopped_by_signals():
                 async with self._view() as listeners:
-                    await session.perform(text, [tell, *listeners], stream=self.flags.stream or self.draws, run=self.run)
+                    await session.perform(text, [tell, *listeners], stream=self.wanted.stream or self.view == "live", run=self.run)
 
     def _format(self, event: Happening, session: Session) -> None:
         """Let the format hear of it; where it cannot write, nobody needs the rest of the run."""
@@ -114,12 +112,12 @@ class _Call:
     async def _view(self) -> AsyncIterator[list[Tell]]:
         """Who tells a person meanwhile how far the run has come."""
         stderr = self.terminal.stderr
-        if self.draws and stderr.file is not None:
+        if self.view == "live" and stderr.file is not None:
             from llm_orc.render.live import Live
 
             async with Live(stderr.file, self.run, color=stderr.color) as live:
                 yield [live.tell]
-        elif self.flags.verbose or stderr.is_terminal:
+        elif self.view == "lines":
             yield [Talk(self.terminal.say, self.run, color=stderr.color).tell]
         else:
             yield []
@@ -139,8 +137,8 @@ class _Call:
         self._say(summary(self.run, color=color))
         self.terminal.say(told(problems, color=color))
         if closed:
-            self._say([f"failed on: {self.flags.fail_on}"])
-        if self.terminal.stderr.is_terminal or self.flags.offline:
+            self._say([f"failed on: {self.wanted.fail_on}"])
+        if self.terminal.stderr.is_terminal or self.wanted.offline:
             self._say(next_steps(self.run, name))
         return _exit_code(self.run, wrong=bool(problems), closed=closed)
 

@@ -78,7 +78,9 @@ def _apologise(terminal: "Terminal", error: Exception) -> None:
     last = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{last.filename.rpartition('/')[2]}:{last.lineno}"
     more = "" if env.get(DEBUG) else f"\nhint: {DEBUG}=1 shows where it happened, which helps to mend it"
-    terminal.say(f"This is a mistake in llm-orc, not yours: {type(error).__name__} at {where}. Please report it with the command you ran.{more}\n")
+    terminal.say(
+        f"This is a mistake in llm-orc, not yours: {type(error).__name__} at {where}. Please report it with the command you ran.{more}\n"
+    )
 
 
 def _without_secrets(text: str, env: Mapping[str, str]) -> str:

@@ -77,7 +77,7 @@ def _cannot_be_written(file: Path, named: str, *, force: bool) -> Problem | None
         if file.is_dir():
             return Problem("is a folder", place, f"name a file in it: -o {named.rstrip('/')}/result.md")
         if not file.parent.is_dir():
-            return Problem("its folder does not exist", place, f"make it: mkdir -p {os.path.dirname(named) or '.'}")
+            return Problem("its folder does not exist", place, f"make it: mkdir -p {Path(named).parent}")
         if file.exists():
             if file.is_file() and not force:
                 return Problem("exists already", place, "--force replaces it")

@@ -71,9 +71,7 @@ def is_offline(terminal: Terminal, *, given: bool) -> bool:
     return given or terminal.where.env.get("LLM_ORC_OFFLINE", "") not in ("", "0")
 
 
-def choices_of(
-    var: Sequence[str], only: str, profile: Sequence[str], *, no_deps: bool, max_parallel: int | None
-) -> "Choices":
+def choices_of(var: Sequence[str], only: str, profile: Sequence[str], *, no_deps: bool, max_parallel: int | None) -> "Choices":
     """What the flags choose; raises ProblemError."""
     from llm_orc.domain.plan import Choices
 
@@ -98,5 +96,3 @@ def _pair(flag: str, text: str, problems: list[Problem]) -> tuple[str, str]:
     if not equals or not name.strip():
         problems.append(Problem(f"{flag}: '{text}' has no name and value", hint=f"{flag} NAME=VALUE"))
     return name.strip(), value
-
-

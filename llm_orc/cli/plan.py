@@ -1,0 +1,84 @@
+"""`llm-orc plan`: what an ensemble would do."""
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from llm_orc.cli.commands import app as new_app
+from llm_orc.cli.commands import examples
+from llm_orc.cli.options import Ensemble, Files, Json, MaxParallel, NoDeps, Only, Profiles, Var
+from llm_orc.domain.problem import ProblemError
+
+if TYPE_CHECKING:
+    from llm_orc.app import Session
+    from llm_orc.cli.terminal import Terminal
+    from llm_orc.config.layers import Layers
+    from llm_orc.domain.plan import Plan
+    from llm_orc.domain.profile import Profile
+
+app = new_app()
+NOBODY = "no model can be reached now"
+
+
+@app.command(epilog=examples("llm-orc plan code-review", "llm-orc plan ./mine.yaml --var language=go --json"))
+def plan(
+    ctx: typer.Context,
+    *,
+    ensemble: Ensemble,
+    text: Annotated[
+        str, typer.Argument(metavar="INPUT", help="Shown in the prompts; without it they say <input>.", show_default=False)
+    ] = "",
+    file: Files = [],  # noqa: B006 - typer reads it and copies it
+    var: Var = [],  # noqa: B006
+    only: Only = "",
+    no_deps: NoDeps = False,
+    profile: Profiles = [],  # noqa: B006
+    max_parallel: MaxParallel = None,
+    json: Json = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show long prompts whole.")] = False,
+) -> int:
+    """Show what an ensemble would do: its phases, who answers for each agent, and what each would be sent.
+
+    Nothing is run and nothing is sent; only servers on this machine are asked which model they hold.
+    """
+    from llm_orc.cli.input import Given, read_input
+    from llm_orc.cli.planning import choices_of, planned_from, warn
+
+    terminal: Terminal = ctx.obj
+    choices = choices_of(var, only, profile, no_deps=no_deps, max_parallel=max_parallel)
+    layers, planned = planned_from(terminal, ensemble, choices)
+    given = read_input(terminal, Given(text, tuple(file))) or None
+    warn(terminal, layers.warnings)
+    _print(terminal, layers, planned, given, json=json, verbose=verbose)
+    return 0
+
+
+def _print(terminal: "Terminal", layers: "Layers", planned: "Plan", given: str | None, *, json: bool, verbose: bool) -> None:
+    from llm_orc.render.json import to_json
+    from llm_orc.render.plan import plan_document, plan_text
+
+    session = asyncio.run(_settled(layers, planned))
+
+    def destination(profile: "Profile") -> str:
+        from llm_orc.domain.profile import AUTO
+
+        return NOBODY if profile.provider == AUTO else session.models.endpoint(profile).label
+
+    if json:
+        terminal.answer(to_json(plan_document(session.plan, destination, given), indent=2) + "\n")
+    else:
+        terminal.answer(plan_text(session.plan, destination, given, verbose=verbose, color=terminal.stdout.color))
+
+
+async def _settled(layers: "Layers", planned: "Plan") -> "Session":
+    """A closed session whose plan names the models that would answer, as far as some can be reached."""
+    from llm_orc.app import Session
+
+    async with Session(layers, planned) as session:
+        try:
+            await session.settle()
+        except ProblemError:
+            session.offline = True  # then it is no problem that there is none; what else is wrong is raised again
+            await session.settle()
+    return session

@@ -1,0 +1,98 @@
+"""`llm-orc show`: what an ensemble is."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from llm_orc.cli.commands import app as new_app
+from llm_orc.cli.commands import examples
+from llm_orc.cli.options import Ensemble as Name
+from llm_orc.cli.options import Json, Var
+
+if TYPE_CHECKING:
+    from llm_orc.cli.terminal import Terminal
+    from llm_orc.domain.ensemble import Agent, Ensemble, Variable
+
+app = new_app()
+
+
+@app.command(epilog=examples("llm-orc show code-review", "llm-orc show code-review --graph mermaid > graph.mmd"))
+def show(
+    ctx: typer.Context,
+    ensemble: Name,
+    graph: Annotated[
+        str | None,
+        typer.Option(
+            "--graph",
+            metavar="FORM",
+            help="Draw its graph instead: mermaid, dot or ascii.",
+            autocompletion=lambda: ["mermaid", "dot", "ascii"],
+        ),
+    ] = None,
+    var: Var = [],  # noqa: B006 - typer reads it and copies it
+    json: Json = False,
+) -> int:
+    """Show what an ensemble is for, its variables and agents, and where it comes from."""
+    from llm_orc.cli.planning import choices_of, planned_from, warn
+    from llm_orc.config.layers import read_layers
+
+    terminal: Terminal = ctx.obj
+    if graph is not None:
+        from llm_orc.render.graph import graph as drawn
+
+        layers, planned = planned_from(terminal, ensemble, choices_of(var, "", (), no_deps=False, max_parallel=None))
+        terminal.answer(drawn(planned, graph))
+    else:
+        layers = read_layers(terminal.where)
+        _print(terminal, layers.ensemble(ensemble), json=json)
+    warn(terminal, layers.warnings)
+    return 0
+
+
+def _print(terminal: "Terminal", ensemble: "Ensemble", *, json: bool) -> None:
+    if json:
+        from llm_orc.render.json import plain, to_json
+
+        written = ensemble.model_dump(mode="json", exclude_unset=True)
+        terminal.answer(to_json(plain({**written, "name": ensemble.name, "file": ensemble.source.file}), indent=2) + "\n")
+        return
+    from llm_orc.cli.table import table
+    from llm_orc.render.safe import one_line
+
+    width = terminal.stdout.width
+    terminal.answer(f"{one_line(ensemble.name)}  {one_line(ensemble.description)}".rstrip() + f"\n{ensemble.source.file}\n")
+    if ensemble.default_task:
+        terminal.answer(f"\nwithout input  {one_line(ensemble.default_task)}\n")
+    if ensemble.variables:
+        terminal.answer("\nvariables\n" + table((_variable(name, each) for name, each in ensemble.variables.items()), width, "  "))
+    terminal.answer("\nagents\n" + table(map(_agent, ensemble.agents), width, "  "))
+    if ensemble.synthesis is not None:
+        terminal.answer(f"\nsynthesis\n  {one_line(_synthesis(ensemble.synthesis.model_dump(exclude_unset=True)))}\n")
+
+
+def _variable(name: str, variable: "Variable") -> tuple[str, str, str]:
+    from llm_orc.domain.said import text_of
+
+    value = "required" if variable.required else "" if variable.default is None else f"= {text_of(variable.default)}"
+    choices = f"one of {', '.join(map(str, variable.choices))}" if variable.choices else variable.type or ""
+    return name, value, "; ".join(filter(None, (choices, variable.description)))
+
+
+def _agent(agent: "Agent") -> tuple[str, str, str, str]:
+    after = f"after {', '.join(agent.depends_on)}" if agent.depends_on else ""
+    return agent.name, agent.body, _body(agent), after
+
+
+def _body(agent: "Agent") -> str:
+    match agent.body:
+        case "script" | "ensemble":
+            return str(getattr(agent, agent.body))
+        case "command":
+            return " ".join(getattr(agent, "command", ()))
+        case _:
+            model = getattr(agent, "model", None)
+            return f"{getattr(agent, 'provider', '')}/{model}" if model else getattr(agent, "model_profile", None) or ""
+
+
+def _synthesis(written: dict[str, Any]) -> str:
+    return "; ".join(f"{key}: {value}" for key, value in written.items())
