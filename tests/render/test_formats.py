@@ -115,7 +115,7 @@ def test_whatever_a_model_says_comes_out_and_the_terminal_stays_ours(said: str, 
     for name in FORMATS:
         page, sheet = paper(width=40, stream=stream)
         played(open_format(name, page), *one_agent(said))
-        assert sheet.text.encode()
+        sheet.text.encode()
         assert not [letter for letter in sheet.text if letter < " " and letter not in "\t\n"], name
         assert not set(map(chr, range(0x7F, 0xA0))) & set(sheet.text), name
 

@@ -16,7 +16,7 @@ from llm_orc.domain.message import Failure, Kind, Reply, Usage
 from llm_orc.domain.run import Run, fold
 from llm_orc.render.frame import Frame, View
 from llm_orc.render.live import FRAMES_PER_SECOND, Live, can_show
-from tests.render.runs import answered, numbered
+from tests.render.runs import answered, begun, numbered
 from tests.render.screen import Screen
 
 REFUSED = Failure(Kind.NETWORK, "127.0.0.1:8000 does not answer", "start the server")
@@ -113,7 +113,7 @@ def test_a_thousand_agents_stay_within_the_terminal_and_twelve_frames_a_second(c
     assert screen.cursor
 
 
-@pytest.mark.parametrize("height", [6, 10, 23, 39, 2_000])
+@pytest.mark.parametrize("height", [1, 2, 5, 6, 10, 23, 39, 2_000])
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_every_frame_fits(width: int, height: int) -> None:
     run = Run()
@@ -189,6 +189,32 @@ def test_a_run_too_high_is_folded() -> None:
     assert "● security" in small
     assert "facts" not in small
     assert "phase 1  1 done, 1 skipped" in small
+
+
+def test_a_chain_of_a_thousand_phases_fits_too() -> None:
+    names = [f"a{number}" for number in range(1_000)]
+    chain = (
+        RunStarted("r", "chain", tuple((name,) for name in names), (names[-1],), "x"),
+        *(Submitted(name, "model", phase=number) for number, name in enumerate(names)),
+    )
+    for height in (5, 23):
+        picture = drawn(*chain, Started("a0"), height=height)
+        assert picture.count("\n") < height
+        assert "● a0" in picture
+        assert "999 more phases" in picture
+
+
+def test_the_agent_in_focus_keeps_its_place_until_it_ends() -> None:
+    both = (*begun("a", "b"), Started("a"), Started("b"), Delta("a", "from a"), Delta("b", "from b"))
+    assert "from a" in drawn(*both)
+    assert "from b" not in drawn(*both)
+    assert "and on" in drawn(*both, Answered("a", Reply("x")), Delta("b", " and on"))
+
+
+def test_thinking_is_shown_until_there_is_text() -> None:
+    thinking = (*begun("a"), Started("a"), Delta("a", "let me see", thinking=True))
+    assert "let me see" in drawn(*thinking)
+    assert "let me see" not in drawn(*thinking, Delta("a", "yes"))
 
 
 async def test_the_view_beats_by_itself_and_leaves_nothing() -> None:
