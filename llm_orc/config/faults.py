@@ -110,12 +110,17 @@ def legal_keys(model: type[BaseModel]) -> list[str]:
     return sorted(model.model_fields, key=lambda key: key != "name")
 
 
+def _listed(words: list[str]) -> str:
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
+
+
 def _unknown_key(model: type[BaseModel], loc: KeyPath) -> tuple[str, str]:
     owner, called = owner_of(model, loc)
     key = str(loc[-1])
     others = [body for body, agent in BODIES.items() if key in agent.model_fields]
     if owner in BODIES.values() and others:
-        return f"'{key}' belongs to {' and '.join(others)} agents, and this is {called}", "leave it out"
+        return f"'{key}' belongs to {_listed(others)} agents, and this is {called}", "leave it out"
     if owner in _FORMS.values() and any(key in form.model_fields for form in _FORMS.values()):
         return f"'{key}' belongs to another form of synthesis", "keep one: model_profile and prompt, concat, template or agent"
     legal = legal_keys(owner)

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from llm_orc.config.expansion import expand
 from llm_orc.config.folders import PROJECT, SUFFIXES, USER, Folder, FolderFiles, folder_of, layers_of
 from llm_orc.config.reading import Document
+from llm_orc.config.rest import HalfReadError
 from llm_orc.config.settings import ENVIRONMENT, Layered, Settings, merged, read_config, read_environment
 from llm_orc.config.shelf import Entry, Shelf
 from llm_orc.config.surroundings import Surroundings
@@ -78,7 +79,13 @@ class Layers:
         return frozenset(host for host in map(normalised_host, named) if host)
 
     def ensemble(self, name_or_path: str) -> Ensemble:
-        """The ensemble of that name, or in that file; raises ProblemError."""
+        """The ensemble of that name, or in that file; raises ProblemError with all that is wrong, in what it names too."""
+        try:
+            return self._called(name_or_path)
+        except HalfReadError as error:
+            raise ProblemError(*error.problems, *self._wrong_in_the_rest(error)) from None
+
+    def _called(self, name_or_path: str) -> Ensemble:
         if self.is_path(name_or_path):
             path = self.where.cwd / name_or_path
             return self._read_ensemble(folder_of(path, self.folders, self.where), path)
@@ -88,6 +95,15 @@ class Layers:
             close = nearest(name_or_path, self.ensembles)
             hint = f"{close} see: llm-orc list ensembles".strip()
             raise ProblemError(Problem(f"no ensemble '{name_or_path}'", hint=hint)) from None
+
+    def _wrong_in_the_rest(self, error: HalfReadError) -> list[Problem]:
+        from llm_orc.domain.resolve import resolve  # needed only when something is wrong
+
+        try:
+            resolve(error.rest, self.profiles, self.ensembles, default_profile=self.settings.default_profile)
+        except ProblemError as more:
+            return [problem for problem in more.problems if error.tells(problem)]
+        return []
 
     def around(self, name_or_path: str) -> "Layers":
         """These layers; for an ensemble that is called by its path, with its own folder on top."""

@@ -45,17 +45,24 @@ class Document:
     keys: dict[KeyPath, tuple[int, int]] = field(default_factory=dict)
     """Where each key stands."""
     problems: list[Problem] = field(default_factory=list)
+    faulty: set[KeyPath] = field(default_factory=set)
+    """The paths with a fault that is worse than a warning."""
     filled: dict[KeyPath, str] = field(default_factory=dict)
     """Texts as they were before an environment variable, perhaps a secret, was filled in."""
 
     def fault(self, path: KeyPath, what: str, hint: str = "", *, warning: bool = False) -> None:
         """Note what is wrong with the value at `path`."""
-        self.problems.append(Problem(what, self.source.at(*path), hint, warning=warning))
+        self._note(path, Problem(what, self.source.at(*path), hint, warning=warning))
 
     def fault_of_key(self, path: KeyPath, what: str, hint: str = "", *, warning: bool = False) -> None:
         """Note what is wrong with the key at `path`."""
         place = Place(self.source.file, *self.keys[path]) if path in self.keys else self.source.at(*path)
-        self.problems.append(Problem(what, place, hint, warning=warning))
+        self._note(path, Problem(what, place, hint, warning=warning))
+
+    def _note(self, path: KeyPath, problem: Problem) -> None:
+        self.problems.append(problem)
+        if not problem.warning:
+            self.faulty.add(path)
 
     def moved(self, old: KeyPath, new: KeyPath) -> None:
         """Let the value at `old` be found at `new` as well, because its key was translated."""

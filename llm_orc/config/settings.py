@@ -17,7 +17,7 @@ from llm_orc.domain.profile import Name, Read
 
 PREFIX = "LLM_ORC_"
 ENVIRONMENT = "environment"
-_NOT_SETTINGS = ("LLM_ORC_TRUST", "LLM_ORC_OFFLINE", "LLM_ORC_PASSPHRASE", "LLM_ORC_TEST_DATABASE_URL")
+_NOT_SETTINGS = ("LLM_ORC_TRUST", "LLM_ORC_OFFLINE", "LLM_ORC_DEBUG", "LLM_ORC_PASSPHRASE", "LLM_ORC_TEST_DATABASE_URL")
 _FOREIGN = ("project", "performance")
 
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from llm_orc.config.faults import at, note_faults
 from llm_orc.config.foreign import refuse_references, translate, translate_agent, translate_ensemble
 from llm_orc.config.reading import Document
+from llm_orc.config.rest import half_read
 from llm_orc.config.secrets import refuse_keys
 from llm_orc.config.unbuilt import refuse_unbuilt
 from llm_orc.domain.ensemble import Ensemble, Files
@@ -45,7 +46,10 @@ def ensemble_of(document: Document, files: Files, name: str) -> Ensemble:
             if isinstance(agent, dict):
                 _screen_agent(document, agent, ("agents", index))
     data.setdefault("name", name)
-    return validated(document, Ensemble).found(document.source, files)
+    try:
+        return validated(document, Ensemble).found(document.source, files)
+    except ProblemError as error:
+        raise half_read(document, data, files, error) from None
 
 
 def profile_of(document: Document, name: str, path: KeyPath = ()) -> Profile:

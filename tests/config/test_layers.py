@@ -125,6 +125,38 @@ def test_what_is_not_there(machine: Machine, called: str, what: str) -> None:
     assert said(read_layers(machine({".llm-orc/ensembles/review.yaml": ensemble()})), called) == what
 
 
+def test_everything_wrong_is_told_at_once(machine: Machine) -> None:
+    text = """\
+        agents:
+          - {name: typo, model_profil: fast, depends_on: [nobody]}
+          - {name: sound, model_profile: fsat, depends_on: [typo, nobdy]}
+          - {name: child, ensemble: helo, prompt: "{{ agents.typo }} {{ agents.other }} {{ variables.x }}"}
+          - {name: later, retry: 3, prompt: "{{ item }}", fan_out: {files: x}}
+        variables: {x: {typ: string}}
+        limits: {max_paralel: 1}
+        """
+    problems = said(read_layers(machine({".llm-orc/ensembles/many.yaml": text})), "many")
+    assert [line.partition(": ")[::2] for line in problems.splitlines() if not line.startswith("hint: ")] == [
+        (f".llm-orc/ensembles/many.yaml:{place}", what)
+        for place, what in (
+            ("2:18", "no key 'model_profil' in a model agent"),
+            ("3:34", "no profile 'fsat'"),
+            ("3:59", "no agent 'nobdy'"),
+            ("4:29", "no ensemble 'helo'"),
+            ("4:43", "no agent 'other'"),
+            ("5:19", "'retry' is not supported yet"),
+            ("5:61", "'files' is not supported yet"),
+            ("6:17", "no key 'typ' in a variable"),
+            ("7:10", "no key 'max_paralel' in limits"),
+        )
+    ]
+
+
+def test_nothing_is_told_of_the_rest_where_a_name_is_lost(machine: Machine) -> None:
+    text = "agents: [{nmae: a}, {name: b, depends_on: [a], model_profile: fsat}]"
+    assert said(read_layers(machine({"x.yaml": text})), "x.yaml").count("x.yaml:") == 1
+
+
 def test_an_ensemble_called_by_path_has_its_folder_as_highest_layer(machine: Machine) -> None:
     layers = read_layers(
         machine(
@@ -186,9 +218,9 @@ def test_a_profile_knows_where_it_is_wrong(machine: Machine) -> None:
 
 
 class TestFiles:
-    def files(self, machine: Machine, **more: str | bytes) -> Ensemble:
+    def files(self, machine: Machine, more: dict[str, str | bytes] | None = None) -> Ensemble:
         files = {".llm-orc/ensembles/a.yaml": ensemble(), ".llm-orc/prompts/p.md": "Grüße", "root.md": "from the root"}
-        return read_layers(machine(files | more)).ensemble("a")
+        return read_layers(machine(files | (more or {}))).ensemble("a")
 
     def said(self, read: Ensemble, name: str, kind: str = "text") -> str:
         with pytest.raises(ProblemError) as caught:
@@ -197,7 +229,7 @@ class TestFiles:
         return str(caught.value)
 
     def test_texts_and_scripts(self, machine: Machine) -> None:
-        read = self.files(machine, **{".llm-orc/scripts/s.sh": "#!/bin/sh\n", ".llm-orc/templates/t.j2": "T"})
+        read = self.files(machine, {".llm-orc/scripts/s.sh": "#!/bin/sh\n", ".llm-orc/templates/t.j2": "T"})
         assert read.files.text("prompts/p.md") == "Grüße"
         assert read.files.text("root.md") == "from the root"
         assert read.files.text("t.j2") == read.files.text("templates/t.j2") == "T"
@@ -206,7 +238,7 @@ class TestFiles:
         assert read.files.program("s.sh") == read.files.program("scripts/s.sh")
 
     def test_what_cannot_be_read(self, machine: Machine) -> None:
-        read = self.files(machine, **{".llm-orc/latin.md": b"a\n\xe9", ".llm-orc/scripts/x": ""})
+        read = self.files(machine, {".llm-orc/latin.md": b"a\n\xe9", ".llm-orc/scripts/x": ""})
         home = ".llm-orc"
         assert self.said(read, "no.md").startswith(f"no file 'no.md'\nhint: looked in {home}/, {home}/templates/, {home}/ensembles/")
         assert self.said(read, "latin.md") == "'latin.md' is no UTF-8 text in line 2\nhint: save the file as UTF-8"
