@@ -22,13 +22,12 @@ class Address:
     @property
     def origin(self) -> str:
         """What trust belongs to: `scheme://host:port`, the port always written."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}:{self.port}"
+        return f"{self.scheme}://{_bracketed(self.host)}:{self.port}"
 
     @property
     def label(self) -> str:
         """For people: the name, and the port where it is not the usual one."""
-        return self.host if self.port == _PORTS[self.scheme] else f"{self.host}:{self.port}"
+        return self.host if self.port == _PORTS[self.scheme] else f"{_bracketed(self.host)}:{self.port}"
 
     @property
     def local(self) -> bool:
@@ -54,8 +53,11 @@ def address(base_url: str) -> Address:
         hint = "a key comes from the environment, never from a URL"
         raise ProblemError(Problem(f"base_url of '{host}' holds more than scheme, host, port and path", hint=hint))
     port = port or _PORTS[parts.scheme]
-    name = f"[{host}]" if ":" in host else host
-    return Address(f"{parts.scheme}://{name}:{port}{parts.path.rstrip('/')}", parts.scheme, host, port)
+    return Address(f"{parts.scheme}://{_bracketed(host)}:{port}{parts.path.rstrip('/')}", parts.scheme, host, port)
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _bare(url: str) -> str:

@@ -82,7 +82,7 @@ class Completion:
     def _parsed(self, data: bytes) -> dict[str, Any]:
         try:
             said = json.loads(data)
-        except ValueError:
+        except (ValueError, RecursionError):
             what = {b"<": "a web page", b"{": "broken JSON", b"": "nothing"}.get(data.lstrip()[:1], "no JSON")
             raise self._malformed(what) from None
         if not isinstance(said, dict):

@@ -78,7 +78,7 @@ async def listed(pool: "Pool") -> list[str]:
     response = await pool.get("/models")
     try:
         said = json.loads(response.content) if response.status_code == 200 else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return []
     data = said.get("data") if isinstance(said, dict) else None
     return [str(model["id"]) for model in data if isinstance(model, dict) and "id" in model] if isinstance(data, list) else []
@@ -101,7 +101,10 @@ def body_of(request: Request, longest: str) -> dict[str, Any]:
 
 async def answer(pool: "Pool", target: Target, request: Request, tell: Tell) -> Reply:
     """Send a request and read its reply; raises FailedError with the text so far."""
-    body = json.dumps(body_of(request, target.preset.longest)).encode()
+    try:
+        body = json.dumps(body_of(request, target.preset.longest), allow_nan=False).encode()
+    except (TypeError, ValueError):
+        raise FailedError(Failure(Kind.INVALID_REQUEST, "options hold something that JSON has no word for", "check the options")) from None
     completion = Completion(target, request, tell)
     try:
         async with pool.post("/chat/completions", body) as response:
@@ -132,6 +135,6 @@ async def _lines(response: "Response") -> AsyncIterator[bytes]:
 async def _refuse(target: Target, request: Request, response: "Response") -> Never:
     try:
         said = json.loads(await response.aread())
-    except ValueError:
+    except (ValueError, RecursionError):
         said = None
     raise FailedError(refusal(target, request.profile.model, response.status_code, said, response.headers))

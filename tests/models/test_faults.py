@@ -19,6 +19,7 @@ from tests.models.asking import ask, failure, models, profile, texts
 from tests.servers.faults import FAULTS, FaultServer
 from tests.servers.fixtures import NewServer
 from tests.servers.openai import Scripted
+from tests.servers.wire import Connection, Received, ThreadServer
 
 KINDS = {
     "html": Kind.MALFORMED,
@@ -177,6 +178,25 @@ async def test_a_window_that_is_too_small_is_known_by_each_servers_words(words: 
         failed, _ = await failure(opened, profile(server.base_url))
 
     assert failed.kind is Kind.CONTEXT_LENGTH
+
+
+class Deep(ThreadServer):
+    """Nests deeper than any parser follows."""
+
+    status = 200
+
+    async def answer(self, _: Received, connection: Connection) -> None:
+        connection.send(self.status, "[" * 200_000)
+
+
+@pytest.mark.parametrize(("status", "kind"), [(200, Kind.MALFORMED), (500, Kind.SERVER)])
+async def test_json_that_is_nested_too_deeply(status: int, kind: Kind) -> None:
+    with Deep() as server:
+        server.status = status
+        async with models() as opened:
+            failed, _ = await failure(opened, profile(server.base_url))
+
+    assert failed.kind is kind
 
 
 async def test_retry_after_is_read(faults_server: FaultServer) -> None:

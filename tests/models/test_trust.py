@@ -163,7 +163,7 @@ def test_no_repr_holds_the_key() -> None:
         ("http://LOCALHOST:1234/v1/", "http://localhost:1234", "localhost:1234", True),
         ("https://api.openai.com/v1", "https://api.openai.com:443", "api.openai.com", False),
         ("http://127.0.0.9:80", "http://127.0.0.9:80", "127.0.0.9", True),
-        ("http://[::1]:8000/v1", "http://[::1]:8000", "::1:8000", True),
+        ("http://[::1]:8000/v1", "http://[::1]:8000", "[::1]:8000", True),
         ("http://a.localhost:3", "http://a.localhost:3", "a.localhost:3", True),
         ("http://10.0.0.1:3", "http://10.0.0.1:3", "10.0.0.1:3", False),
         ("http://localhost.evil.example", "http://localhost.evil.example:80", "localhost.evil.example", False),

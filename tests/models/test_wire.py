@@ -61,6 +61,16 @@ async def test_options_go_over_parameters_but_not_over_the_messages(openai_serve
     assert body == BARE | {"temperature": 0.9}
 
 
+@pytest.mark.parametrize("value", [float("nan"), object(), {1, 2}])
+async def test_options_that_are_no_json_fail_in_words(value: object, openai_server: NewServer) -> None:
+    server = openai_server()
+    async with models() as opened:
+        failed, _ = await failure(opened, profile(server.base_url, options={"x": value}))
+
+    assert (failed.kind, failed.what) == (Kind.INVALID_REQUEST, "options hold something that JSON has no word for")
+    assert server.requests == []
+
+
 async def test_openai_itself_is_sent_the_newer_name_of_max_tokens(openai_server: NewServer) -> None:
     body = await sent(openai_server(), provider="openai", max_tokens=5)
 
