@@ -26,11 +26,11 @@ HEADS = {
 
 
 class Function(NamedTuple):
-    """A function: its name, its first line and its length in lines."""
+    """A function: its name, and its first and last line."""
 
     name: str
     start: int
-    length: int
+    end: int
 
 
 def main() -> None:
@@ -45,29 +45,31 @@ def main() -> None:
 
 def _findings(source: Source, most: int) -> Iterator[Finding]:
     for first, text in source.parts():
-        for function in _functions(text, source.language):
-            start = first + function.start - 1
-            if function.length > most and source.reviewed(start):
-                severity = "medium" if function.length > 2 * most else "low"
-                what = f"{function.name or 'this function'} is {function.length} lines long"
-                yield found(source, start, severity, what, "take parts of it out into functions of their own", "C901")
+        code = masked(text, source.language).code
+        lines = code.split("\n")
+        for function in _in_python(text) if source.language == "Python" else _in_braces(code, HEADS[source.language]):
+            length = sum(bool(line.strip()) for line in lines[function.start - 1 : function.end])
+            if length > most and source.reviewed(first + function.start - 1):
+                severity = "medium" if length > 2 * most else "low"
+                what = f"{f'`{function.name}`' if function.name else 'this function'} has {length} lines of code"
+                yield found(source, first + function.start - 1, severity, what, "take parts of it out into functions of their own", "C901")
 
 
-def _functions(text: str, language: str) -> Iterator[Function]:
-    if language == "Python":
-        tree = parsed_python(text)
-        for node in ast.walk(tree) if tree else ():
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                yield Function(node.name, node.lineno, (node.end_lineno or node.lineno) - node.lineno + 1)
-        return
-    code = masked(text, language).code
-    lines = [0, *(newline.end() for newline in re.finditer("\n", code))]
+def _in_python(text: str) -> Iterator[Function]:
+    tree = parsed_python(text)
+    for node in ast.walk(tree) if tree else ():
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield Function(node.name, node.lineno, node.end_lineno or node.lineno)
+
+
+def _in_braces(code: str, head: str) -> Iterator[Function]:
+    """The functions of a language with braces, in code without comments and strings."""
+    starts = [0, *(newline.end() for newline in re.finditer("\n", code))]
     ends = _closings(code)
-    for head in re.finditer(HEADS[language], code, re.MULTILINE):
-        name = next((group for group in head.groups() if group), "")
-        at = head.start() + len(head[0]) - len(head[0].lstrip())
-        start, end = (bisect_right(lines, offset) for offset in (at, ends.get(head.end() - 1, at)))
-        yield Function(name, start, end - start + 1)
+    for found_head in re.finditer(head, code, re.MULTILINE):
+        name = next((group for group in found_head.groups() if group), "")
+        at = found_head.start() + len(found_head[0]) - len(found_head[0].lstrip())
+        yield Function(name, *(bisect_right(starts, offset) for offset in (at, ends.get(found_head.end() - 1, at))))
 
 
 def _closings(code: str) -> dict[int, int]:

@@ -43,7 +43,7 @@ def _findings(known: list[Source]) -> list[Finding]:
     if not new:
         return []
     source, number, name = new[0]
-    what = (f"{name} and {len(new) - 1} more are" if new[1:] else f"{name} is") + " new, and the diff touches no test"
+    what = (f"`{name}` and {len(new) - 1} more are" if new[1:] else f"`{name}` is") + " new, and the diff touches no test"
     return [found(source, number, "low", what, "add a test that fails without it", "tests")]
 
 

@@ -3,6 +3,7 @@
 import ast
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -92,6 +93,7 @@ RULES = {
 # Where ruff's sentence is longer than what it says.
 WORDS = {
     "B006": "all calls share this one default value",
+    "B008": "called once for all, when the function is defined",
     "C901": "too many branches",
     "S110": "errors are swallowed without a trace",
     "S112": "errors are swallowed without a trace",
@@ -198,7 +200,7 @@ def _finding(piece: Piece, told: dict[str, Any]) -> Finding | None:
     is_syntax = not code[-1:].isdigit()
     severity, fix = SYNTAX if is_syntax else RULES.get(code, ("low" if code.startswith("PERF") else "medium", _own_fix(told)))
     start, end = (piece.first - 1 + told[place]["row"] for place in ("location", "end_location"))
-    if code == "F401" and piece.gathers:
+    if (code == "F401" and piece.gathers) or (code == "F821" and "name-defined" in piece.source.lines.get(start, "")):  # known to mypy
         return None
     if not any(piece.source.reviewed(number) for number in range(start, end + 1)):
         return None
@@ -213,8 +215,8 @@ def _finding(piece: Piece, told: dict[str, Any]) -> Finding | None:
 
 
 def _what(message: str, code: str) -> str:
-    """Ruff's sentence as the middle of ours: one line, small first letter, no full stop, its code."""
-    words = " ".join(message.split()).rstrip(".")
+    """Ruff's sentence as the middle of ours: one line, without its advice, a small first letter, its code."""
+    words = re.split(r"[;.] ", " ".join(message.split()))[0].rstrip(".")
     words = words[:1].lower() + words[1:] if words[1:2].islower() else words
     return f"{words} ({code})" if code else words
 

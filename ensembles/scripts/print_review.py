@@ -8,6 +8,7 @@ from typing import Any
 
 from reviewing import SEVERITIES, Finding, NotRun, code, line_of, read_request
 
+LONGEST_REASON = 120
 HEAD = 4_000  # characters of a reply that is shown as it came
 
 
@@ -61,10 +62,15 @@ def _quotation(text: str) -> str:
     return "\n".join(f"> {line}" for line in cut.strip().split("\n"))
 
 
+def _short(why: str) -> str:
+    line = why.strip().split("\n")[0]
+    return line if len(line) <= LONGEST_REASON else line[:LONGEST_REASON] + "…"
+
+
 def _reasons(not_run: list[NotRun]) -> str:
     """What did not run, told once per reason."""
     groups = groupby(sorted(not_run, key=lambda one: one["why"] == "offline"), key=lambda one: one["why"])
-    return "; ".join(f"{', '.join(one['check'] for one in same)} ({why})" for why, same in groups)
+    return "; ".join(f"{', '.join(one['check'] for one in same)} ({_short(why)})" for why, same in groups)
 
 
 if __name__ == "__main__":

@@ -49,6 +49,10 @@ class TestRuff:
         reply = script("find_with_ruff", "import os\n\n\ndef f(:\n    return os\n\n\nclass A:\n    pass\n")
         assert (4, "high") in [(line, severity) for line, severity, _ in told(reply)]
 
+    def test_knows_what_its_author_has_said_to_others(self, script: Script) -> None:
+        code = "def f():\n    a = here  # noqa: F821\n    return a, there  # type: ignore[name-defined]\n"
+        assert script("find_with_ruff", code)["findings"] == []
+
     def test_takes_nobodys_settings(self, script: Script, tmp_path: Path) -> None:
         (tmp_path / "ruff.toml").write_text('lint.ignore = ["F401"]\n')
         assert lines(script("find_with_ruff", "import os\n\nx = 1\nprint(x)\n", cwd=tmp_path)) == [1]
@@ -154,9 +158,14 @@ class TestHugeFunctions:
     @pytest.mark.parametrize("language", ["Python", "Go", "JavaScript", "Rust", "C"])
     def test_measures(self, script: Script, language: str) -> None:
         (finding,) = script("find_huge_functions", self.body(language, 40), parameters={"max_lines": 30})["findings"]
-        assert finding["what"].lower().replace("_", "") == f"longone is {41 if language == 'C' else 40} lines long"
+        assert finding["what"].lower().replace("_", "") == f"`longone` has {41 if language == 'C' else 40} lines of code"
         assert finding["severity"] == "low"
         assert script("find_huge_functions", self.body(language, 40), parameters={"max_lines": 50})["findings"] == []
+
+    def test_counts_code_and_not_what_explains_it(self, script: Script) -> None:
+        text = self.body("Python", 10).replace("(x):\n", '(x):\n    """Long.\n' + "\n    words\n" * 40 + '    """\n' + "    # why\n\n" * 20)
+        (finding,) = script("find_huge_functions", text, parameters={"max_lines": 9})["findings"]
+        assert finding["what"] == "`long_one` has 10 lines of code"
 
     def test_more_than_twice_too_long_is_worse(self, script: Script) -> None:
         assert [one[1] for one in told(script("find_huge_functions", self.body("Python", 161)))] == ["medium"]
@@ -174,7 +183,7 @@ class TestMissingTests:
 
     def test_new_functions_without_a_test_are_told_once(self, script: Script) -> None:
         reply = script("find_missing_tests", self.diff("desk.py", self.CODE))
-        assert told(reply) == [(4, "low", "order and 1 more are new, and the diff touches no test")]
+        assert told(reply) == [(4, "low", "`order` and 1 more are new, and the diff touches no test")]
 
     def test_a_test_in_the_diff_is_enough(self, script: Script) -> None:
         text = self.diff("desk.py", self.CODE) + self.diff("tests/test_desk.py", "+def test_order(): ...\n")

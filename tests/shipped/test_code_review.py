@@ -55,7 +55,7 @@ class TestOffline:
         diff = f"diff --git a/sum.py b/sum.py\nnew file mode 100644\n--- /dev/null\n+++ b/sum.py\n@@ -0,0 +1,6 @@\n{text}"
         outcome = project().run("invoke", "code-review", "mind the zero", "--offline", stdin=diff)
         assert outcome.code == 0
-        assert outcome.out.startswith("1 finding in the diff (1 file, 6 added lines) by 7 checks: 1 low\n\n- sum.py:4 low add is new")
+        assert outcome.out.startswith("1 finding in the diff (1 file, 6 added lines) by 7 checks: 1 low\n\n- sum.py:4 low `add` is new")
 
     def test_a_language_that_a_check_does_not_know_is_named(self, project: NewProject) -> None:
         outcome = project().run("invoke", "code-review", "--offline", stdin='#!/bin/sh\nset -e\necho "$1"\n')
@@ -168,6 +168,11 @@ class TestQuotes:
         printed = script("print_review", dependencies={"quotes": reply(checked), "verdict": reply(cause="offline")})
         assert "security said, in a form that cannot be checked:\n\n> I would rename it all." in printed
         assert self.checked(script, "No findings.")["remarks"] == {}
+
+    def test_of_a_failure_the_first_line_is_enough(self, script: Script) -> None:
+        verdict = reply(cause="network: no answer\nTraceback (most recent call last)")
+        printed = script("print_review", dependencies={"quotes": reply(self.checked(script, "No findings.")), "verdict": verdict})
+        assert printed.endswith("\n\nNot run: verdict (network: no answer).\n")
 
     def test_markdown_marks_in_names_do_no_harm(self, script: Script) -> None:
         text = "==> a/__init__.py <==\nxs = `a`  # TODO: it\n"
