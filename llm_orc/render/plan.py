@@ -1,12 +1,14 @@
 """A plan as text and as JSON: what would be run, by whom, and what it would be sent."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from textwrap import wrap
 from typing import Any
 
 from llm_orc.domain.ensemble import Agent, CommandAgent, EnsembleAgent, FanOut, ModelAgent, ScriptAgent
 from llm_orc.domain.plan import Plan, PlannedAgent
 from llm_orc.domain.problem import Problem
-from llm_orc.domain.profile import Profile
+from llm_orc.domain.profile import AUTO, Profile
 from llm_orc.render.json import plain
 from llm_orc.render.preview import preview
 from llm_orc.render.safe import harmless, one_line
@@ -17,6 +19,8 @@ Destination = Callable[[Profile], str]
 VERSION = 1
 SHOWN_LINES = 12
 """Of a text, unless all of it is wanted."""
+INDENT = 14
+"""Columns before a text."""
 
 
 def plan_document(plan: Plan, destination: Destination, input: str | None = None) -> dict[str, Any]:
@@ -91,14 +95,26 @@ def _result(plan: Plan) -> str:
     return f"{kind}: {', '.join(plan.leaves)}"
 
 
-def plan_text(plan: Plan, destination: Destination, input: str | None = None, *, verbose: bool = False, color: bool = False) -> str:
-    """What `llm-orc plan` prints; with `verbose` every text whole."""
-    return "".join(f"{line}".rstrip() + "\n" for line in _Sheet(destination, verbose=verbose, color=color).lines(plan, input))
+def plan_text(
+    plan: Plan,
+    destination: Destination,
+    input: str | None = None,
+    *,
+    verbose: bool = False,
+    color: bool = False,
+    width: int | None = None,
+) -> str:
+    """What `llm-orc plan` prints; with `verbose` every text whole; wrapped where there is a width."""
+    sheet = _Sheet(destination, verbose, color, width)
+    return "".join(f"{line.rstrip()}\n" for line in sheet.lines(plan, input))
 
 
+@dataclass(frozen=True, slots=True)
 class _Sheet:
-    def __init__(self, destination: Destination, *, verbose: bool, color: bool) -> None:
-        self._destination, self._verbose, self._color = destination, verbose, color
+    destination: Destination
+    verbose: bool
+    color: bool
+    width: int | None
 
     def lines(self, plan: Plan, input: str | None) -> Iterator[str]:
         ensemble = plan.ensemble
@@ -111,11 +127,13 @@ class _Sheet:
         for number, phase in enumerate(plan.phases, 1):
             yield ""
             yield self._ink(f"phase {number}", "dim")
-            for index, name in enumerate(phase):
-                if index:
+            loose = False
+            for name in phase:
+                agent = list(self._agent(plan.agents[name], plan, input))
+                if loose:
                     yield ""
-                for line in self._agent(plan.agents[name], plan, input):
-                    yield f"  {line}"
+                yield from (f"  {line}" for line in agent)
+                loose = len(agent) > 1
         for problem in (*plan.warnings, *plan.untrusted):
             yield ""
             yield from self._problem(problem)
@@ -128,15 +146,22 @@ class _Sheet:
         widest = max(map(len, plan.agents))
         yield f"{self._ink(f'{agent.name:<{widest}}', 'bold', 'cyan')}  {self._ink(f'{agent.body:<8}', 'dim')}  {one_line(what or models)}"
         for key, text in self._facts(planned, plan, input):
-            first, *rest = self._cut(harmless(text).rstrip("\n").split("\n"))
+            first, *rest = self._cut(list(self._wrapped(harmless(text).rstrip("\n"))))
             yield f"  {self._ink(f'{key:<8}', 'dim')}  {first}"
             yield from (f"            {line}" for line in rest)
+        nested = replace(self, width=self.width and self.width - 4)
         for child in _children(planned):
-            for line in self.lines(child, None):
+            for line in nested.lines(child, None):
                 yield f"  {self._ink('|', 'dim')} {line}"
 
+    def _wrapped(self, text: str) -> Iterator[str]:
+        for line in text.split("\n"):
+            yield from (wrap(line, max(self.width - INDENT, 20)) if self.width else [line]) or [""]
+
     def _model(self, profile: Profile) -> str:
-        return f"{profile.name} -> {profile.provider}/{profile.model} at {self._destination(profile)}"
+        # A tier without a model goes nowhere, and the destination says so.
+        model = "" if profile.provider == AUTO else f"{profile.provider}/{profile.model} at "
+        return f"{profile.name} -> {model}{self.destination(profile)}"
 
     def _facts(self, planned: PlannedAgent, plan: Plan, input: str | None) -> Iterator[tuple[str, str]]:
         agent = planned.agent
@@ -157,7 +182,7 @@ class _Sheet:
             yield "unused", f"{', '.join(planned.unused)}: not in the prompt"
 
     def _cut(self, lines: list[str]) -> list[str]:
-        if self._verbose or len(lines) <= SHOWN_LINES:
+        if self.verbose or len(lines) <= SHOWN_LINES:
             return lines
         return [*lines[: SHOWN_LINES - 1], self._ink(f"... {counted(len(lines) - SHOWN_LINES + 1, 'more line')}: -v", "dim")]
 
@@ -168,7 +193,7 @@ class _Sheet:
         yield from map(harmless, rest)
 
     def _ink(self, text: str, *styles: str) -> str:
-        return ink(text, *styles, color=self._color)
+        return ink(text, *styles, color=self.color)
 
 
 def _each(planned: PlannedAgent) -> str:

@@ -193,7 +193,7 @@ def test_a_run_too_high_is_folded() -> None:
 
 def test_a_chain_of_a_thousand_phases_fits_too() -> None:
     names = [f"a{number}" for number in range(1_000)]
-    chain = (
+    chain: tuple[Happening, ...] = (
         RunStarted("r", "chain", tuple((name,) for name in names), (names[-1],), "x"),
         *(Submitted(name, "model", phase=number) for number, name in enumerate(names)),
     )

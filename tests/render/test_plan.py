@@ -74,7 +74,6 @@ def test_the_plan_as_text() -> None:
         "\n"
         "phase 1\n"
         "  facts      script    scripts/facts.py\n"
-        "\n"
         "  lint       command   ruff check -\n"
         "    stdin     shop.py\n"
         "\n"
@@ -168,6 +167,23 @@ def test_long_texts_are_cut_unless_all_is_wanted_and_no_file_drives_the_terminal
     assert plan_text(plan, destination, verbose=True).count("line") == 40
     assert "\x1b" not in plan_text(plan, destination)
     assert "\x1b[1;36ma" in plan_text(plan, destination, color=True)
+
+
+def test_texts_are_wrapped_in_their_column() -> None:
+    plan = plan_of({"name": "a", "prompt": "one two three four five six seven eight nine ten\n\nend {{ input }}"})
+    assert plan_text(plan, destination, width=44).splitlines()[4:] == [
+        "  a  model     default -> openai-compatible/small at 127.0.0.1:8000",
+        "    prompt    one two three four five six",
+        "              seven eight nine ten",
+        "",
+        "              end <input>",
+    ]
+
+
+def test_a_tier_that_finds_no_model_is_shown_as_such() -> None:
+    tier = Profile(name="fast", model="fast", provider="auto")
+    plan = resolve(Ensemble.model_validate({"name": "x", "agents": [{"name": "a", "model_profile": "fast"}]}), {"fast": tier}, {})
+    assert "fast -> no model can be reached" in plan_text(plan, lambda _: "no model can be reached")
 
 
 def test_untrusted_parts_and_the_result_are_named() -> None:
