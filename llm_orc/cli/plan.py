@@ -68,7 +68,9 @@ def _print(terminal: "Terminal", layers: "Layers", planned: "Plan", given: str |
     if json:
         terminal.answer(to_json(plan_document(session.plan, destination, given), indent=2) + "\n")
     else:
-        terminal.answer(plan_text(session.plan, destination, given, verbose=verbose, color=terminal.stdout.color))
+        terminal.answer(
+            plan_text(session.plan, destination, given, verbose=verbose, color=terminal.stdout.color, width=terminal.stdout.width)
+        )
 
 
 async def _settled(layers: "Layers", planned: "Plan") -> "Session":
