@@ -43,10 +43,16 @@ class Commands(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
         return list(COMMANDS)
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in COMMANDS:
             return None
-        return get_command(import_module(f"llm_orc.cli.{cmd_name}").app)
+        command = get_command(import_module(f"llm_orc.cli.{cmd_name}").app)
+        for param in (*command.params, command.get_help_option(ctx)):
+            _take_as_it_is(param)
+        return command
+
+    def get_help_option(self, ctx: Any) -> Any:
+        return _take_as_it_is(super().get_help_option(ctx))
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
@@ -66,11 +72,26 @@ class Commands(TyperGroup):
         return [CompletionItem(name, help=line) for name, line in COMMANDS.items() if name.startswith(incomplete)]
 
 
-def root() -> Any:
-    """The whole command line."""
+class _AsItIs:
+    """Takes a word as it is, where typer would import all of pydantic and build an adapter."""
+
+    @staticmethod
+    def coerce(value: Any, param: Any, ctx: Any) -> Any:  # noqa: ARG004
+        return () if value is None and param.multiple else value
+
+
+def _take_as_it_is(param: Any) -> Any:
+    if param.type_descriptor.annotation in (str, bool, list[str]):
+        param.get_runtime_param = _AsItIs
+    return param
+
+
+def root(*, completion: bool) -> Any:
+    """The whole command line; the options for completion cost 100 ms wherever they may stand."""
     whole = typer.Typer(
         name=NAME,
         cls=Commands,
+        add_completion=completion,
         rich_markup_mode=None,
         help="Run ensembles of language models from YAML files.",
         epilog=examples(*EPILOG),

@@ -29,10 +29,8 @@ class Gate:
             raise ProblemError(Problem(what, hint="see what it reads: --output-format json")) from None
 
 
-def gate_of(text: str, plan: Plan) -> Gate | None:
-    """The gate for this expression, with or without `{{ }}`; none for none. Raises ProblemError."""
-    if not text.strip():
-        return None
+def gate_of(text: str, plan: Plan) -> Gate:
+    """The gate for this expression, with or without `{{ }}`; raises ProblemError."""
     expression = Templates(plan.ensemble.files).expression(text if "{{" in text else f"{{{{ {text} }}}}", KEY)
     known = {identifier(name): name for name in (*plan.agents, *plan.missing)}
     problems = check(expression, ON_PAGE, known, plan.variables)

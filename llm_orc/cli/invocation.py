@@ -1,13 +1,13 @@
 """One call of `llm-orc invoke`, from its flags to its exit code."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from llm_orc.app import Session, input_of
-from llm_orc.cli.gate import Gate, gate_of
 from llm_orc.cli.input import Given, names_a_file, read_input
 from llm_orc.cli.output import Target, format_of, target_of
 from llm_orc.cli.planning import is_offline, trusted_plan, warn
@@ -18,10 +18,13 @@ from llm_orc.domain.message import Kind, Tell
 from llm_orc.domain.plan import Choices, Plan
 from llm_orc.domain.problem import Problem, ProblemError
 from llm_orc.domain.run import ExitCode, Run
-from llm_orc.models.auto import Choice
 from llm_orc.render.formats import Format, Paper, open_format
 from llm_orc.render.problems import told
 from llm_orc.render.talk import Talk, summary
+
+if TYPE_CHECKING:
+    from llm_orc.cli.gate import Gate
+    from llm_orc.models.auto import Choice
 
 AT_THE_END = ("json", "rich")
 """The formats that have nothing to write before the end."""
@@ -48,7 +51,7 @@ def carried_out(terminal: Terminal, name: str, choices: Choices, given: Given, w
     """Run the ensemble and print its result; the exit code. Raises ProblemError."""
     target = target_of(terminal, wanted.output, force=wanted.force)
     layers, plan = trusted_plan(terminal, name, choices)
-    gate = gate_of(wanted.fail_on, plan)
+    gate = _gate(wanted.fail_on, plan)
     chosen = format_of(target, wanted.output_format, plan.ensemble.output_format, layers.settings.output_format)
     if wanted.stream and chosen in AT_THE_END:
         raise ProblemError(Problem(f"--stream does nothing with the format '{chosen}'", hint="take --output-format text or markdown"))
@@ -58,8 +61,18 @@ def carried_out(terminal: Terminal, name: str, choices: Choices, given: Given, w
     early = wanted.stream or chosen not in QUIET_UNTIL_THE_END
     view = _view_for(terminal, wanted, busy=early and target.width is not None)
     call = _Call(terminal, layers, plan, wanted, target, shape, view)
+    gc.freeze()  # what is loaded by now stays; a run of a thousand agents makes little garbage and much that lives
+    gc.set_threshold(100_000, 20, 100)
     asyncio.run(call.performed(text))
     return call.ended(gate, name)
+
+
+def _gate(expression: str, plan: Plan) -> "Gate | None":
+    if not expression.strip():
+        return None
+    from llm_orc.cli.gate import gate_of
+
+    return gate_of(expression, plan)
 
 
 def _view_for(terminal: Terminal, wanted: Wanted, *, busy: bool) -> View:
@@ -122,7 +135,7 @@ class _Call:
         else:
             yield []
 
-    def ended(self, gate: Gate | None, name: str) -> int:
+    def ended(self, gate: "Gate | None", name: str) -> int:
         """Print the result, and say what became of the run; the exit code."""
         if self.error is not None:
             raise self.error
@@ -166,7 +179,7 @@ def _exit_code(run: Run, *, wrong: bool, closed: bool) -> int:
     return ExitCode.NO_LEAF if closed and code != ExitCode.SPENT else code
 
 
-def _chosen(choice: Choice, text: str) -> str:
+def _chosen(choice: "Choice", text: str) -> str:
     going = f"stays on this machine ({choice.destination})" if choice.local else f"sends {_size(text)} to {choice.destination}"
     return f"{choice.tier} -> {choice.provider}/{choice.model} ({choice.why}); {going}"
 

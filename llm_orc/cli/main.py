@@ -1,5 +1,6 @@
 """The console script: the one place where an error becomes words and an exit code."""
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from llm_orc.domain.problem import Problem, ProblemError
 if TYPE_CHECKING:
     from llm_orc.cli.terminal import Terminal
 
+COMPLETE = "_LLM_ORC_COMPLETE"
 DEBUG = "LLM_ORC_DEBUG"
 OK, BAD_INPUT, BUG, INTERRUPTED = 0, 2, 70, 130  # as in domain.run.ExitCode, which costs too much for `--version`
 _SECRET = ("KEY", "TOKEN", "SECRET", "PASS", "CREDENTIAL")
@@ -47,13 +49,16 @@ def _called(terminal: "Terminal", words: list[str]) -> int:
 
         terminal.answer(f"llm-orc {__version__}\n")
         return OK
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for them reads every installed package
     import typer
 
     from llm_orc.cli.commands import NAME, root
 
     try:
         # Typer swallows Ctrl-C and returns 130, and a command returns its exit code.
-        code = root().main(words, prog_name=NAME, standalone_mode=False, obj=terminal)
+        # Options of the whole command line stand before any command.
+        completion = not words or words[0].startswith("-") or COMPLETE in terminal.where.env
+        code = root(completion=completion).main(words, prog_name=NAME, standalone_mode=False, obj=terminal)
     except typer.TyperException as error:
         from llm_orc.cli.usage import problem_of
 
