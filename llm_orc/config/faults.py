@@ -90,7 +90,7 @@ def _path_in(data: Any, loc: KeyPath) -> KeyPath:
     return tuple(path)
 
 
-def owner_of(model: type[BaseModel], loc: KeyPath) -> tuple[type[BaseModel], str]:
+def _owner_of(model: type[BaseModel], loc: KeyPath) -> tuple[type[BaseModel], str]:
     """The model that the last step of `loc` is a key of, and what to call it."""
     tag = next((str(step)[1:-1] for step in loc if str(step).startswith("<")), "model")
     match loc[:-1]:
@@ -105,7 +105,7 @@ def owner_of(model: type[BaseModel], loc: KeyPath) -> tuple[type[BaseModel], str
     return model, {"Ensemble": "an ensemble", "Profile": "a profile", "Settings": "config.yaml"}[model.__name__]
 
 
-def legal_keys(model: type[BaseModel]) -> list[str]:
+def _legal_keys(model: type[BaseModel]) -> list[str]:
     """The keys that may be written, in the order of the model, the name first."""
     return sorted(model.model_fields, key=lambda key: key != "name")
 
@@ -116,12 +116,12 @@ def _listed(words: list[str]) -> str:
 
 
 def _unknown_key(model: type[BaseModel], loc: KeyPath) -> tuple[str, str]:
-    owner, called = owner_of(model, loc)
+    owner, called = _owner_of(model, loc)
     key = str(loc[-1])
     others = [body for body, agent in BODIES.items() if key in agent.model_fields]
     if owner in BODIES.values() and others:
         return f"'{key}' belongs to {_listed(others)} agents, and this is {called}", "leave it out"
     if owner in _FORMS.values() and any(key in form.model_fields for form in _FORMS.values()):
         return f"'{key}' belongs to another form of synthesis", "keep one: model_profile and prompt, concat, template or agent"
-    legal = legal_keys(owner)
+    legal = _legal_keys(owner)
     return f"no key '{cut(key)}' in {called}", nearest(key, legal) or "there are: " + ", ".join(legal)

@@ -99,6 +99,7 @@ def _on_dependency_failure(document: Document, data: dict[str, Any], path: KeyPa
         document.fault_of_key((*path, "on_dependency_failure"), "'on_dependency_failure' and 'require' say the same", "keep 'require'")
     elif isinstance(said, str) and said in REQUIRE:
         data["require"] = REQUIRE[said]
+        document.moved((*path, "on_dependency_failure"), (*path, "require"))
     else:
         hint = "write require: all (needs each dependency), any, or 0 (needs none)"
         document.fault((*path, "on_dependency_failure"), "'on_dependency_failure' is either skip or continue", hint)

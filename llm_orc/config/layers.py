@@ -10,7 +10,7 @@ from llm_orc.config.expansion import expand
 from llm_orc.config.folders import PROJECT, SUFFIXES, USER, Folder, FolderFiles, folder_of, layers_of
 from llm_orc.config.reading import Document
 from llm_orc.config.rest import HalfReadError
-from llm_orc.config.settings import ENVIRONMENT, Layered, Settings, merged, read_config, read_environment
+from llm_orc.config.settings import ENVIRONMENT, Config, Settings, merged, read_config, read_environment
 from llm_orc.config.shelf import Entry, Shelf
 from llm_orc.config.surroundings import Surroundings
 from llm_orc.config.written import ensemble_of, file_name, profile_of
@@ -40,7 +40,7 @@ class Layers:
     settings: Settings
     folders: tuple[Folder, ...]
     """Lowest layer first."""
-    configs: tuple[Layered, ...] = ()
+    configs: tuple[Config, ...] = ()
     """The config.yaml of each layer that has one, then the environment's variables."""
     told: list[Problem] = field(default_factory=list)
     """Warnings so far."""

@@ -1,7 +1,7 @@
 """YAML text to plain data that knows where each of its values stands."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -29,6 +29,13 @@ _CORE = (
     (_FLOAT, re.compile(r"(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))")),
     (_MERGE, re.compile("<<")),
 )
+_VALUES: dict[str, Callable[[str], Any]] = {
+    _NULL: lambda _: None,
+    _BOOL: lambda text: {"true": True, "false": False}[text.lower()],
+    _INT: lambda text: int(text, {"0o": 8, "0x": 16}.get(text[:2], 10)),
+    _FLOAT: lambda text: float(text.replace(".", "") if text[-1:].isalpha() else text),
+    _MERGE: str,
+}
 _MAY_BE_OTHER = frozenset("~nNtTfF+-.0123456789<")
 _LADDER = re.compile(r"(?:[-?][ \t]+){1000}")  # the C parser takes quadratic time for it
 _UNSEEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|\ufeff")
@@ -228,24 +235,14 @@ class _Construction:
                 yield from entries.items()
 
     def _scalar(self, node: yaml.ScalarNode, path: KeyPath) -> Any:
-        text = node.value
+        if node.tag not in _VALUES:
+            self._document.fault(path, f"the tag '{_short(node.tag)}' is not known here", "leave it out")
+            return node.value
         try:
-            match node.tag:
-                case tag if tag == _NULL:
-                    return None
-                case tag if tag == _BOOL:
-                    return {"true": True, "false": False}[text.lower()]
-                case tag if tag == _INT:
-                    return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
-                case tag if tag == _FLOAT:
-                    return float(text.replace(".inf", "inf").replace(".nan", "nan") if text[-1:].isalpha() else text)
-                case tag if tag == _MERGE:
-                    return text
+            return _VALUES[node.tag](node.value)
         except (ValueError, KeyError):
-            self._document.fault(path, f"'{_cut(text)}' is no {_short(node.tag).removeprefix('!!')} that can be read")
-            return text
-        self._document.fault(path, f"the tag '{_short(node.tag)}' is not known here", "leave it out")
-        return text
+            self._document.fault(path, f"'{_cut(node.value)}' is no {_short(node.tag).removeprefix('!!')} that can be read")
+            return node.value
 
     def _bare_template(self, node: yaml.Node, path: KeyPath) -> str:
         line = self._text.splitlines()[node.start_mark.line]

@@ -7,7 +7,7 @@ from llm_orc.config.reading import Document
 from llm_orc.domain.problem import KeyPath
 
 _KEY_NAMES = frozenset({"api_key", "apikey", "api-key", "api_token", "access_token", "secret_key"})
-_LOOKS_LIKE_KEY = re.compile(r"(?:Bearer\s+)?(?:sk-[\w-]{12,}|AIza[\w-]{30,}|gsk_\w{20,}|hf_\w{20,}|gh[pousr]_\w{30,})")
+_LOOKS_LIKE_KEY = re.compile(r"(?:Bearer\s+)?(?:sk-(?=[\w-]*\d)[\w-]{16,}|AIza[\w-]{30,}|gsk_\w{20,}|hf_\w{20,}|gh[pousr]_\w{30,})")
 _VARIABLES = {
     "anthropic": "ANTHROPIC_API_KEY",
     "anthropic-api": "ANTHROPIC_API_KEY",
@@ -19,14 +19,15 @@ _VARIABLES = {
 
 
 def refuse_keys(document: Document, data: Any, path: KeyPath, provider: str = "") -> None:
-    """Note each literal key at or below `path`, and take it out so that nothing else can show it."""
+    """Note each key at or below `path`, and take it out so that nothing else can show it; one that a variable filled in may be there."""
     if isinstance(data, dict) and isinstance(data.get("provider"), str):
         provider = data["provider"]
     entries = list(data.items()) if isinstance(data, dict) else list(enumerate(data)) if isinstance(data, list) else []
     for key, value in entries:
         here = (*path, key)
         named = isinstance(key, str) and key.lower() in _KEY_NAMES
-        if isinstance(value, str) and value and (named or _LOOKS_LIKE_KEY.fullmatch(value.strip())):
+        literal = isinstance(value, str) and here not in document.filled and _LOOKS_LIKE_KEY.fullmatch(value.strip())
+        if literal or (named and value):
             variable = _VARIABLES.get(provider, "OPENAI_COMPATIBLE_API_KEY")
             hint = f"keys come from the environment: set {variable}, and leave this out"
             document.fault_of_key(here, "a key does not belong in a file", hint)

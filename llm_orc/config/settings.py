@@ -1,6 +1,7 @@
 """config.yaml and LLM_ORC_*: what holds for every ensemble, and which layer said so."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from pydantic import Field, PrivateAttr
@@ -56,33 +57,37 @@ class Settings(Read):
             if key == "limits":
                 values |= {f"limits.{inner}": getattr(self.limits, inner) for inner in Limits.model_fields}
             elif key == "model_profiles":
-                values |= {f"model_profiles.{name}": "..." for name in self.model_profiles}
+                values |= {f"model_profiles.{name}": _in_short(profile) for name, profile in self.model_profiles.items()}
             else:
                 values[key] = getattr(self, key)
         return {key: self._origins.get(key, Origin(value, "built-in"))._replace(value=value) for key, value in values.items()}
 
 
-class Layered:
-    """The config.yaml of one layer, or the environment: its document, and the keys it sets."""
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The config.yaml of one layer, or a variable of the environment."""
 
-    def __init__(self, layer: str, document: Document) -> None:
-        self.layer = layer
-        self.document = document
-        self.data: dict[str, Any] = document.data if isinstance(document.data, dict) else {}
+    layer: str
+    document: Document
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The keys it sets."""
+        return self.document.data or {}
 
     def place(self, *path: str) -> Place:
         """Where a value stands; one of the environment has the name of its variable."""
         return self.document.source.at(*path)
 
 
-def read_config(folder: Folder, env: Mapping[str, str]) -> Layered | None:
+def read_config(folder: Folder, env: Mapping[str, str]) -> Config | None:
     """The config.yaml of a folder, checked; None where there is none; raises ProblemError."""
     file = next((path for name in ("config.yaml", "config.yml") if (path := folder.path / name).exists()), None)
     if file is None:
         return None
     document = folder.document(file)
     if document.data is None:
-        return Layered(folder.layer, document)
+        return Config(folder.layer, document)
     if not isinstance(document.data, dict):
         document.fault((), "holds no keys and values", "such as: default_profile: fast")
         document.check()
@@ -96,12 +101,12 @@ def read_config(folder: Folder, env: Mapping[str, str]) -> Layered | None:
     if profiles is not None:
         document.data["model_profiles"] = profiles
     validated(document, Settings)
-    return Layered(folder.layer, document)
+    return Config(folder.layer, document)
 
 
-def read_environment(env: Mapping[str, str]) -> tuple[list[Layered], list[Problem]]:
+def read_environment(env: Mapping[str, str]) -> tuple[list[Config], list[Problem]]:
     """What LLM_ORC_* variables set, and warnings for those that are nobody's; raises ProblemError."""
-    found: list[Layered] = []
+    found: list[Config] = []
     problems: list[Problem] = []
     known: dict[str, KeyPath] = {f"{PREFIX}{key.upper()}": (key,) for key in Settings.model_fields}
     known |= {f"{PREFIX}LIMITS_{key.upper()}": ("limits", key) for key in Limits.model_fields}
@@ -118,18 +123,18 @@ def read_environment(env: Mapping[str, str]) -> tuple[list[Layered], list[Proble
     return found, problems
 
 
-def merged(layers: Iterable[Layered]) -> Settings:
+def merged(layers: Iterable[Config]) -> Settings:
     """The settings of all layers, the later winning; `limits` and `model_profiles` merge by key."""
     data: dict[str, Any] = {}
     origins: dict[str, Origin] = {}
-    for layered in layers:
-        for key, value in layered.data.items():
+    for config in layers:
+        for key, value in config.data.items():
             if key in ("limits", "model_profiles"):
                 data[key] = {**data.get(key, {}), **value}
-                origins |= {f"{key}.{inner}": Origin(None, layered.layer, layered.place(key, inner)) for inner in value}
+                origins |= {f"{key}.{inner}": Origin(None, config.layer, config.place(key, inner)) for inner in value}
             else:
                 data[key] = value
-                origins[key] = Origin(None, layered.layer, layered.place(key))
+                origins[key] = Origin(None, config.layer, config.place(key))
     settings = Settings.model_validate(data)
     settings._origins = origins  # noqa: SLF001 - our own, just made
     return settings
@@ -146,7 +151,11 @@ def _screen(document: Document, data: dict[str, Any]) -> None:
             del data[key]
 
 
-def _from_variable(variable: str, path: KeyPath, text: str) -> Layered:
+def _in_short(profile: Mapping[str, Any]) -> str:
+    return "/".join(str(profile.get(key, "?")) for key in ("provider", "model"))
+
+
+def _from_variable(variable: str, path: KeyPath, text: str) -> Config:
     value = parse(text, variable)
     if path == ("trusted_hosts",) and isinstance(value.data, str):
         value.data = [host.strip() for host in value.data.split(",")]
@@ -158,4 +167,4 @@ def _from_variable(variable: str, path: KeyPath, text: str) -> Layered:
     value.keys.clear()
     _screen(value, data)
     validated(value, Settings)
-    return Layered(ENVIRONMENT, value)
+    return Config(ENVIRONMENT, value)

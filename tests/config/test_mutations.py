@@ -125,7 +125,7 @@ def swap(draw: st.DrawFn, text: str) -> str:
     return "".join(lines)
 
 
-@settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=2000, deadline=None, suppress_health_check=list(HealthCheck))
 @given(spoilt())
 def test_a_spoilt_file_is_read_or_its_problems_have_places(text: str) -> None:
     for kind in (Ensemble, Profile):

@@ -82,6 +82,11 @@ def test_what_is_wrong_is_told(machine: Machine, text: str, problems: list[str])
     assert [line.replace(home, "HOME") for line in said(machine, {".llm-orc/config.yaml": text})] == problems
 
 
+def test_profiles_of_config_yaml_are_shown_in_short(machine: Machine) -> None:
+    settings = read_layers(machine({".llm-orc/config.yaml": "model_profiles:\n  fast: {model: qwen, provider: lmstudio}\n"})).settings
+    assert settings.origin("model_profiles.fast")[:2] == ("lmstudio/qwen", "project")
+
+
 def test_an_empty_file_is_fine(machine: Machine) -> None:
     assert read_layers(machine({".llm-orc/config.yaml": "# nothing yet\n"})).settings.default_profile == "default"
 
@@ -125,6 +130,17 @@ class TestVariables:
         read = layers.profiles["mine"]
         assert (read.model, read.max_tokens, read.system_prompt) == ("m-x", 12, "costs $5 and $3")
         assert layers.ensemble("a").agents[0].model_dump()["prompt"] == "say ${HOME} and $$"
+
+    def test_a_secret_may_come_from_one_but_not_from_the_file(self, machine: Machine) -> None:
+        secret = "sk-1234567890abcdef"
+        for written, fine in (("Bearer ${GATEWAY}", True), (f"Bearer {secret}", False)):
+            file = f"model: x\nprovider: y\noptions: {{headers: {{x-auth: '{written}'}}}}\n"
+            layers = read_layers(machine({"~/.config/llm-orc/profiles/p.yaml": file}, GATEWAY=secret))
+            if fine:
+                assert layers.profiles["p"].options == {"headers": {"x-auth": f"Bearer {secret}"}}
+            else:
+                with pytest.raises(ProblemError, match="a key does not belong in a file"):
+                    layers.profiles["p"]
 
     def test_an_unset_one_is_a_problem(self, machine: Machine) -> None:
         layers = read_layers(machine(self.FILES, MODEL="m"))

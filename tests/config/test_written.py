@@ -210,6 +210,10 @@ def test_what_is_wrong_with_a_profile(text: str, problems: list[str]) -> None:
     assert of_profile(text) == problems
 
 
+def test_not_everything_that_begins_with_sk_is_a_key() -> None:
+    assert of_ensemble("agents: [{name: a, prompt: sk-learn-or-pytorch}]") == []
+
+
 def test_no_key_is_ever_shown() -> None:
     secret = "sk-" + "a1b2" * 8
     for text in (f"model: {secret}\nprovider: {secret}", f"model: x\nprovider: y\ntemperature: {secret}", f"{secret}"):
