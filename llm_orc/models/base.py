@@ -18,7 +18,10 @@ class Reach:
 
 
 class Provider(Protocol):
-    """Speaks one wire format. Opened once, when a plan first needs it; owns its connections."""
+    """Speaks one wire format. Opened once, when a plan first needs it; owns its connections.
+
+    It may also have `ready()`, which imports what takes long, before any clock runs.
+    """
 
     def endpoint(self, profile: Profile) -> Endpoint:
         """What the limits of this profile belong to; opens nothing."""

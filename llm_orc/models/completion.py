@@ -10,6 +10,7 @@ from llm_orc.models.base import estimated, messages_of
 from llm_orc.models.refusals import event_refusal, shortened
 from llm_orc.models.target import Target
 
+_BROKEN = "broken JSON"
 _FINISH: dict[str | None, FinishReason] = {"stop": "stop", None: "stop", "length": "length"}
 
 
@@ -83,7 +84,7 @@ class Completion:
         try:
             said = json.loads(data)
         except (ValueError, RecursionError):
-            what = {b"<": "a web page", b"{": "broken JSON", b"": "nothing"}.get(data.lstrip()[:1], "no JSON")
+            what = {b"<": "a web page", b"{": _BROKEN, b"": "nothing"}.get(data.lstrip()[:1], "no JSON")
             raise self._malformed(what) from None
         if not isinstance(said, dict):
             raise self._malformed("JSON that is no reply")
@@ -124,7 +125,9 @@ class Completion:
 
     def _malformed(self, what: str) -> FailedError:
         address = self.target.address
-        return FailedError(Failure(Kind.MALFORMED, f"{address.label} sent {what}", f"is base_url right? {address.url}"))
+        again = "try again; if it stays so, see the server's own log"
+        hint = again if what == _BROKEN or self._pieces else f"is base_url right? {address.url}"
+        return FailedError(Failure(Kind.MALFORMED, f"{address.label} sent {what}", hint))
 
 
 def usage_of(said: Any) -> Usage | None:

@@ -93,8 +93,10 @@ def _kind(status: int, code: str, message: str) -> Kind:
 def _hint(kind: Kind, target: Target, model: str, code: str) -> str:
     if kind is Kind.AUTHENTICATION and target.withheld:
         return f"{target.preset.key} was not sent there: name {target.address.origin} in trusted_hosts of your own config.yaml"
+    if kind is Kind.AUTHENTICATION and target.preset.key is None:
+        return "this server wants a key: use provider openai-compatible"
     if kind is Kind.AUTHENTICATION:
-        return f"check {target.preset.key}" if target.preset.key else "this server wants a key: use provider openai-compatible"
+        return f"check {target.preset.key}" if target.key else f"this server wants a key: export {target.preset.key}=..."
     if code == "insufficient_quota":
         return "the account has no credit left: see the provider's billing page"
     return {

@@ -1,21 +1,25 @@
 """Whatever a server does wrong is a typed failure with a hint, in our own words."""
 
+import json
 import re
 import socket
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from llm_orc.domain.event import Happening
 from llm_orc.domain.message import FailedError, Kind, Message, Request
 from llm_orc.models.base import Reach
-from llm_orc.models.completion import usage_of
+from llm_orc.models.completion import Completion, usage_of
 from llm_orc.models.openai_compatible import answer
 from llm_orc.models.pool import Pool
 from llm_orc.models.refusals import retry_after, shortened
 from llm_orc.models.target import aim
-from tests.models.asking import ask, failure, models, profile, texts
+from tests.models.asking import KEY, ask, failure, models, profile, texts
 from tests.servers.faults import FAULTS, FaultServer
 from tests.servers.fixtures import NewServer
 from tests.servers.openai import Scripted
@@ -178,6 +182,59 @@ async def test_a_window_that_is_too_small_is_known_by_each_servers_words(words: 
         failed, _ = await failure(opened, profile(server.base_url))
 
     assert failed.kind is Kind.CONTEXT_LENGTH
+
+
+async def test_a_key_that_is_wanted_is_named(faults_server: FaultServer) -> None:
+    asked = profile(faults_server.url("401"))
+    async with models() as opened, models({"OPENAI_COMPATIBLE_API_KEY": KEY}, trusted=faults_server.origin) as keyed:
+        hints = [(await failure(each, asked))[0].hint for each in (opened, keyed)]
+        hints.append((await failure(opened, profile(faults_server.url("401"), "vllm")))[0].hint)
+
+    assert hints == [
+        "this server wants a key: export OPENAI_COMPATIBLE_API_KEY=...",
+        "check OPENAI_COMPATIBLE_API_KEY",
+        "this server wants a key: use provider openai-compatible",
+    ]
+
+
+PARTS = (
+    "choices",
+    "message",
+    "delta",
+    "content",
+    "usage",
+    "error",
+    "model",
+    "finish_reason",
+    "prompt_tokens",
+    "code",
+    "reasoning",
+    "refusal",
+)
+JSON: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just([]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(PARTS), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(JSON | st.fixed_dictionaries({"choices": st.lists(st.fixed_dictionaries({"message": JSON, "delta": JSON, "finish_reason": JSON}))}))
+def test_whatever_is_said_is_a_reply_or_a_failure(said: object) -> None:
+    asked = profile("http://localhost:1/v1")
+    request = Request("a", (Message("user", "hi"),), asked, stream=True)
+    body = json.dumps(said).encode()
+    for whole in (True, False):
+        completion = Completion(aim(asked, Reach()), request, lambda _: None)
+        try:
+            if whole:
+                completion.add_whole(body)
+            else:
+                completion.add_line(b"data: " + body)
+                completion.end_stream()
+            assert completion.reply().text.strip()
+        except FailedError as error:
+            assert error.failure.hint  # noqa: PT017 - either outcome is right for some JSON
 
 
 class Deep(ThreadServer):
