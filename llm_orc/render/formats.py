@@ -77,7 +77,12 @@ def _plugin(name: str, paper: Paper) -> Format:
         known = sorted({*FORMATS, *others})
         hint = nearest(name, known) or f"there are: {', '.join(known)}, or a {TEMPLATE_SUFFIX} file"
         raise ProblemError(Problem(f"no output format '{name}'", hint=hint))
-    return _opened(others[name].load(), paper)
+    try:
+        return _opened(others[name].load(), paper)
+    except (ImportError, AttributeError):
+        package = others[name].dist
+        hint = f"it comes from the package {package.name}: install that again" if package else ""
+        raise ProblemError(Problem(f"the output format '{name}' cannot be loaded", hint=hint)) from None
 
 
 def _opened(kind: Callable[[Paper], Format], paper: Paper) -> Format:

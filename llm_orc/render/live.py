@@ -46,8 +46,9 @@ class Live:
     async def __aexit__(self, *_: object) -> None:
         if self._beat:
             self._beat.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._beat
+            # Not awaited by itself: a fault in a drawing, which asyncio reports, must not cost the result of the run.
+            await asyncio.wait((self._beat,))
+            self._beat = None
         self.close()
 
     def open(self) -> None:

@@ -245,6 +245,25 @@ def test_an_unknown_format_names_the_nearest() -> None:
         open_format("zzz", paper()[0])
 
 
+def test_a_format_of_others_comes_by_entry_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "loud.py").write_text(
+        "class Loud:\n    cut = False\n    def __init__(self, paper): self.paper = paper\n"
+        "    def tell(self, event): pass\n    def close(self, run): self.paper.put(run.result.upper())\n"
+    )
+    package = tmp_path / "loud-1.0.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: loud\nVersion: 1.0\n")
+    (package / "entry_points.txt").write_text("[llm_orc.formats]\nloud = loud:Loud\nbroken = loud:Nothing\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    page, sheet = paper()
+    played(open_format("loud", page), *one_agent("yes"))
+    assert sheet.text == "YES"
+    with pytest.raises(ProblemError, match="cannot be loaded\nhint: it comes from the package loud"):
+        open_format("broken", page)
+    with pytest.raises(ProblemError, match="did you mean 'loud'"):
+        open_format("luod", page)
+
+
 def test_a_template_file_is_a_format(tmp_path: Path) -> None:
     file = tmp_path / "page.j2"
     file.write_text("{{ run.status }}|{{ result }}|{{ agents.judge.ok }}|{% for a in run.agents %}{{ a.name }}{% endfor %}|{{ input }}")

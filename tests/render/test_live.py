@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import io
 import os
 import pty
@@ -233,6 +234,24 @@ async def test_the_view_beats_by_itself_and_leaves_nothing() -> None:
     assert "security" in written
     assert (screen.text, screen.cursor, screen.row) == ("", True, 0)
     assert "\x1b[1m" not in written  # no colour was wanted
+
+
+async def test_a_fault_in_a_drawing_costs_nothing_but_the_view(caplog: pytest.LogCaptureFixture) -> None:
+    seen = []
+
+    def broken() -> float:
+        seen.append("asked")
+        raise ZeroDivisionError
+
+    with terminal() as recording:
+        async with Live(recording.stream, Run(), color=True, clock=broken):
+            while not seen:  # noqa: ASYNC110 - the view beats by itself
+                await asyncio.sleep(0)
+        screen = Screen(80, 24)
+        screen.feed(recording.end())
+    assert (screen.text, screen.cursor) == ("", True)
+    gc.collect()
+    assert "ZeroDivisionError" in caplog.text
 
 
 async def test_a_terminal_that_goes_away_harms_nobody() -> None:
