@@ -4,7 +4,7 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-LATENCIES = (0.05, 0.1, 0.2, 0.4, 1.0, 2.0)
+LATENCIES = (0.05, 0.1, 0.2, 0.4, 1.0, 2.0, 3.0)
 """Seconds that the server can be asked to take, by a mark in the prompt."""
 
 

@@ -51,5 +51,5 @@ def shown(file: str, number: int, function: str) -> str:
 
 def without_folders(text: str) -> str:
     """Paths from the package on, or their last three parts."""
-    short = re.sub(r"/\S*/(?:site-packages|python3\.\d+)/", "", text)
-    return re.sub(r"/\S*?((?:[^/\s]+/){0,2}[^/\s]+)(?=\s|$)", r"\1", short)
+    short = re.sub(r"(?<!\S)/\S*/(?:site-packages|python3\.\d+)/", "", text)
+    return re.sub(r"(?<!\S)/\S*?((?:[^/\s]+/){0,2}[^/\s]+)(?=\s|$)", r"\1", short)

@@ -70,7 +70,7 @@ def test_the_table_stands_between_its_marks_and_a_miss_has_its_profile() -> None
 
 
 def test_critical_paths() -> None:
-    assert critical_path(wide(100, 2.0)) == 2.0
+    assert critical_path(wide(100, 3.0)) == 3.0
     assert critical_path(chain(100, 0.05)) == pytest.approx(5.0)
     assert critical_path(skewed(10, 0.1, 2.0)) == pytest.approx(2.9)
     diamond = {"a": Call(1.0), "b": Call(0.1, ("a",)), "c": Call(0.4, ("a",)), "d": Call(0.2, ("b", "c"))}
@@ -124,4 +124,6 @@ def test_a_profile_names_functions_without_the_folders_of_this_machine(tmp_path:
     held = traced(Command(("-m", "hoard"), tmp_path), tmp_path)
     assert "hoard.py:1" in held[1]
     assert not any(str(tmp_path) in line for line in held)
+    assert shown("/x/lib/python3.11/site-packages/typer/core.py", 7, "main") == "typer/core.py:7 main"
+    assert shown("/a/b/c/d/e.py", 7, "main") == "c/d/e.py:7 main"
     assert shown("~", 0, "<built-in method __new__ of type object at 0x7f00>") == "<built-in method __new__ of type object>"
