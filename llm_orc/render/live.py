@@ -44,11 +44,11 @@ class Live:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._beat:
+        # A beat that ended by itself met a fault in a drawing: asyncio reports it, and it does not cost the result of the run.
+        if self._beat and not self._beat.done():
             self._beat.cancel()
-            # Not awaited by itself: a fault in a drawing, which asyncio reports, must not cost the result of the run.
             await asyncio.wait((self._beat,))
-            self._beat = None
+        self._beat = None
         self.close()
 
     def open(self) -> None:
