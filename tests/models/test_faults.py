@@ -17,7 +17,7 @@ from llm_orc.models.base import Reach
 from llm_orc.models.completion import Completion, usage_of
 from llm_orc.models.openai_compatible import answer
 from llm_orc.models.pool import Pool
-from llm_orc.models.refusals import retry_after, shortened
+from llm_orc.models.refusals import refusal, retry_after, shortened
 from llm_orc.models.target import aim
 from tests.models.asking import KEY, ask, failure, models, profile, texts
 from tests.servers.faults import FAULTS, FaultServer
@@ -182,6 +182,32 @@ async def test_a_window_that_is_too_small_is_known_by_each_servers_words(words: 
         failed, _ = await failure(opened, profile(server.base_url))
 
     assert failed.kind is Kind.CONTEXT_LENGTH
+
+
+CODED = {
+    ("insufficient_quota", 429): (Kind.PERMISSION, "the account has no credit left: see the provider's billing page"),
+    ("content_policy_violation", 400): (Kind.CONTENT_FILTER, "the provider's filter refused it: reword the prompt or choose another model"),
+    ("context_length_exceeded", 400): (
+        Kind.CONTEXT_LENGTH,
+        "send less: split the input with fan_out, or choose a model with a larger window",
+    ),
+}
+
+
+@pytest.mark.parametrize(("code", "status"), CODED)
+def test_a_code_says_more_than_the_status(code: str, status: int) -> None:
+    failed = refusal(aim(profile("http://localhost:1/v1"), Reach()), "m", status, {"error": {"code": code, "message": "no"}}, {})
+
+    assert (failed.kind, failed.hint) == CODED[code, status]
+
+
+@pytest.mark.parametrize(
+    "said", [{"error": "no such model"}, {"message": "no such model"}, {"detail": "no such model"}, {"error": {"message": "no such model"}}]
+)
+def test_a_servers_words_are_found_where_it_puts_them(said: object) -> None:
+    failed = refusal(aim(profile("http://localhost:1/v1"), Reach()), "m", 404, said, {})
+
+    assert failed.what == "localhost:1 answered 404: no such model"
 
 
 async def test_a_key_that_is_wanted_is_named(faults_server: FaultServer) -> None:
