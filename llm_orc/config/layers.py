@@ -93,6 +93,8 @@ class Layers:
             return self.ensembles[name_or_path]
         except KeyError:
             close = nearest(name_or_path, self.ensembles)
+            if (self.where.cwd / name_or_path.replace("\0", "")).is_file():
+                close = f"a file is called by its path: ./{name_or_path}"
             hint = f"{close} see: llm-orc list ensembles".strip()
             raise ProblemError(Problem(f"no ensemble '{name_or_path}'", hint=hint)) from None
 
@@ -116,7 +118,7 @@ class Layers:
         """Whether an ensemble is called by its path and not by its name."""
         if "\0" in name_or_path:
             return False  # nothing has such a name
-        if name_or_path.endswith(SUFFIXES):
+        if name_or_path.endswith(SUFFIXES) or name_or_path.startswith("."):
             return True
         return "/" in name_or_path and not any(folder.file("ensembles", name_or_path) for folder in self.folders)
 

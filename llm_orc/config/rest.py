@@ -3,18 +3,22 @@
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
+from operator import itemgetter
 from typing import Any
 
 from pydantic import ValidationError
 
+from llm_orc.config.foreign import REFUSED
 from llm_orc.config.reading import Document
-from llm_orc.domain.ensemble import Ensemble, Files
+from llm_orc.domain.ensemble import BODY_KEYS, Common, Ensemble, Files
 from llm_orc.domain.problem import Place, Problem, ProblemError
 from llm_orc.domain.profile import NAME_PATTERN
 
+_TELLING = ("prompt", "prompt_file", *REFUSED, *BODY_KEYS, *Common.model_fields)
+
 
 class HalfReadError(ProblemError):
-    """The problems of an ensemble, and the rest of it: each faulty agent is but a name there, so that others may refer to it."""
+    """The problems of an ensemble, and the rest of it, where an agent whose faults may mislead is but a name for others to refer to."""
 
     def __init__(self, problems: Iterable[Problem], rest: Ensemble, tells: Callable[[Problem], bool]) -> None:
         super().__init__(*problems)
@@ -28,9 +32,16 @@ def half_read(document: Document, data: dict[str, Any], files: Files, error: Pro
     agents = data.get("agents")
     if not isinstance(agents, list) or not all(_named(agent) for agent in agents):
         return error
-    unsound = {path[1] for path in document.faulty if path[:1] == ("agents",) and len(path) > 1}
+    faults: dict[str | int, set[str]] = {}
+    for path in document.faulty:
+        if path[:1] == ("agents",) and len(path) > 1:
+            faults.setdefault(path[1], set()).add(str(path[2]) if len(path) > 2 else "name")
+    unsound = {index for index, keys in faults.items() if any(map(_telling, keys))}
     rest: dict[str, Any] = {"name": data["name"] if _named(data) else "ensemble"}
-    rest["agents"] = [{"name": agent["name"]} if index in unsound else agent for index, agent in enumerate(agents)]
+    rest["agents"] = [
+        {"name": agent["name"]} if index in unsound else {key: agent[key] for key in agent.keys() - faults.get(index, set())}
+        for index, agent in enumerate(agents)
+    ]
     if isinstance(variables := data.get("variables"), dict):
         rest["variables"] = {name: {} for name in variables if _named({"name": name})}
     faulty = {path[:1] for path in document.faulty}
@@ -39,12 +50,19 @@ def half_read(document: Document, data: dict[str, Any], files: Files, error: Pro
         sound = Ensemble.model_validate(rest).found(document.source, files)
     except ValidationError:  # something else is wrong, and was told
         return error
-    starts = sorted((spot, path[1] if len(path) > 1 else "") for path, spot in _parts(document))
+    starts = sorted(((spot, path[1] if len(path) > 1 else "") for path, spot in _parts(document)), key=itemgetter(0))
 
     def tells(problem: Problem) -> bool:
         return problem.place is not None and not problem.warning and _part_at(starts, problem.place) not in unsound
 
     return HalfReadError(error.problems, sound, tells)
+
+
+def _telling(key: str) -> bool:
+    """Whether other keys could look wrong once this one, perhaps misspelt, is left out."""
+    from difflib import get_close_matches  # costs 5 ms, needed only when something is wrong
+
+    return bool(get_close_matches(key, _TELLING, n=1))
 
 
 def _named(data: Any) -> bool:
@@ -58,5 +76,5 @@ def _parts(document: Document) -> Iterable[tuple[tuple[str | int, ...], tuple[in
 
 
 def _part_at(starts: list[tuple[tuple[int, int], Any]], place: Place) -> Any:
-    index = bisect_right(starts, (place.line, place.column), key=lambda start: start[0])
+    index = bisect_right(starts, (place.line, place.column), key=itemgetter(0))
     return starts[index - 1][1] if index else ""

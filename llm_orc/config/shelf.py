@@ -34,8 +34,14 @@ class Shelf(Mapping[str, Thing]):
         self._found: Callable[[str | None], Iterator[Entry[Thing]]] = found
         self._warn = warn
         self._read: dict[tuple[Path, str], Thing] = {}
+        self._by_name: dict[str, Thing] = {}
 
     def __getitem__(self, name: str) -> Thing:
+        if name not in self._by_name:  # every agent asks, and the layers are looked through once
+            self._by_name[name] = self._looked_up(name)
+        return self._by_name[name]
+
+    def _looked_up(self, name: str) -> Thing:
         same = list(self._found(name))
         if not same:
             return self._named_inside(name)

@@ -116,13 +116,15 @@ def test_a_broken_neighbour_breaks_nothing(machine: Machine) -> None:
         ("../review", "../review: there is no such file"),
         ("nothing.yaml", "nothing.yaml: there is no such file"),
         (".llm-orc/ensembles", ".llm-orc/ensembles: is a folder, not a file"),
+        (".", ".: is a folder, not a file"),
+        ("README", "no ensemble 'README'\nhint: a file is called by its path: ./README see: llm-orc list ensembles"),
         ("", "no ensemble ''\nhint: see: llm-orc list ensembles"),
         ("a\0b", "no ensemble 'a\0b'\nhint: see: llm-orc list ensembles"),
         ("a\0b/c", "no ensemble 'a\0b/c'\nhint: see: llm-orc list ensembles"),
     ],
 )
 def test_what_is_not_there(machine: Machine, called: str, what: str) -> None:
-    assert said(read_layers(machine({".llm-orc/ensembles/review.yaml": ensemble()})), called) == what
+    assert said(read_layers(machine({".llm-orc/ensembles/review.yaml": ensemble(), "README": ""})), called) == what
 
 
 def test_everything_wrong_is_told_at_once(machine: Machine) -> None:
@@ -131,6 +133,7 @@ def test_everything_wrong_is_told_at_once(machine: Machine) -> None:
           - {name: typo, model_profil: fast, depends_on: [nobody]}
           - {name: sound, model_profile: fsat, depends_on: [typo, nobdy]}
           - {name: child, ensemble: helo, prompt: "{{ agents.typo }} {{ agents.other }} {{ variables.x }}"}
+          - {name: both, tempreture: 1, model_profile: fsat, max_tokens: 0, prompt: "{{ inptu }}"}
           - {name: later, retry: 3, prompt: "{{ item }}", fan_out: {files: x}}
         variables: {x: {typ: string}}
         limits: {max_paralel: 1}
@@ -144,10 +147,14 @@ def test_everything_wrong_is_told_at_once(machine: Machine) -> None:
             ("3:59", "no agent 'nobdy'"),
             ("4:29", "no ensemble 'helo'"),
             ("4:43", "no agent 'other'"),
-            ("5:19", "'retry' is not supported yet"),
-            ("5:61", "'files' is not supported yet"),
-            ("6:17", "no key 'typ' in a variable"),
-            ("7:10", "no key 'max_paralel' in limits"),
+            ("5:18", "no key 'tempreture' in a model agent"),
+            ("5:48", "no profile 'fsat'"),
+            ("5:66", "'max_tokens' must be at least 1, not 0"),
+            ("5:77", "no name 'inptu' in the template of 'prompt'"),
+            ("6:19", "'retry' is not supported yet"),
+            ("6:61", "'files' is not supported yet"),
+            ("7:17", "no key 'typ' in a variable"),
+            ("8:10", "no key 'max_paralel' in limits"),
         )
     ]
 
