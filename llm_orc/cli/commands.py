@@ -47,12 +47,13 @@ class Commands(TyperGroup):
         if cmd_name not in COMMANDS:
             return None
         command = get_command(import_module(f"llm_orc.cli.{cmd_name}").app)
-        for param in (*command.params, command.get_help_option(ctx)):
+        _ours(command.get_help_option(ctx))
+        for param in command.params:
             _take_as_it_is(param)
         return command
 
     def get_help_option(self, ctx: Any) -> Any:
-        return _take_as_it_is(super().get_help_option(ctx))
+        return _ours(super().get_help_option(ctx))
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
@@ -80,10 +81,22 @@ class _AsItIs:
         return () if value is None and param.multiple else value
 
 
-def _take_as_it_is(param: Any) -> Any:
+def _take_as_it_is(param: Any) -> None:
     if param.type_descriptor.annotation in (str, bool, list[str]):
         param.get_runtime_param = _AsItIs
-    return param
+
+
+def _ours(help_option: Any) -> Any:
+    """The option `--help`, writing where every command does."""
+
+    def show(ctx: Any, param: Any, value: Any) -> None:  # noqa: ARG001
+        if value and not ctx.resilient_parsing:
+            ctx.obj.answer(ctx.get_help() + "\n")
+            ctx.exit()
+
+    _take_as_it_is(help_option)
+    help_option.callback = show
+    return help_option
 
 
 def root(*, completion: bool) -> Any:

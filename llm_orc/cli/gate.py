@@ -11,6 +11,7 @@ from llm_orc.domain.said import identifier
 from llm_orc.render.template import ON_PAGE, page_of
 
 KEY = "--fail-on"
+_THERE = f" in the template of '{KEY}'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,5 +36,5 @@ def gate_of(text: str, plan: Plan) -> Gate:
     known = {identifier(name): name for name in (*plan.agents, *plan.missing)}
     problems = check(expression, ON_PAGE, known, plan.variables)
     if problems:
-        raise ProblemError(*(replace(problem, what=problem.what.replace(f"'{KEY}'", KEY)) for problem in problems))
+        raise ProblemError(*(replace(problem, what=f"{KEY}: {problem.what.replace(_THERE, '')}") for problem in problems))
     return Gate(expression, plan)

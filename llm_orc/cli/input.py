@@ -2,6 +2,7 @@
 
 import codecs
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -12,6 +13,7 @@ from llm_orc.domain.problem import Place, Problem, ProblemError
 
 PATIENCE = 2.0
 """Seconds of silence on a pipe after which a person is told that it is waited for."""
+_SURROGATE = re.compile("[\ud800-\udfff]")  # how Python hands over bytes that are no text
 CHUNK = 1 << 20
 STDIN = "stdin"
 TEXT_ONLY = "only UTF-8 text is read; '--attach', for pictures and documents, is not supported yet"
@@ -30,7 +32,7 @@ class Given:
 def read_input(terminal: Terminal, given: Given) -> str:
     """The parts that are there, joined by a blank line; one part alone stays as it is. Raises ProblemError with all that is wrong."""
     parts = [given.text]
-    problems: list[Problem] = []
+    problems = [Problem("the argument is not UTF-8 text", hint=TEXT_ONLY)] if _SURROGATE.search(given.text) else []
     sources = [(name, _chunks_of_file(terminal, name)) for name in given.files]
     if given.stdin and terminal.has_input:
         sources.append((STDIN, _chunks_of_stdin(terminal)))
@@ -102,4 +104,4 @@ def _not_utf8(error: UnicodeDecodeError, name: str, line: int) -> Problem:
     column = at - seen.rfind(b"\n", 0, at)
     encoding = "UTF-16" if line == 1 and seen[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else ""
     hint = f"convert it: iconv -f {encoding} -t UTF-8" if encoding else TEXT_ONLY
-    return Problem(f"is no UTF-8 text: byte 0x{seen[at]:02x}", Place(name, line, column), hint)
+    return Problem(f"is not UTF-8 text: byte 0x{seen[at]:02x}", Place(name, line, column), hint)

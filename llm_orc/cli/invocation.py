@@ -11,7 +11,7 @@ from llm_orc.app import Session, input_of
 from llm_orc.cli.input import Given, names_a_file, read_input
 from llm_orc.cli.output import Target, format_of, target_of
 from llm_orc.cli.planning import is_offline, trusted_plan, warn
-from llm_orc.cli.terminal import Terminal
+from llm_orc.cli.terminal import HungUpError, Terminal
 from llm_orc.config.layers import Layers
 from llm_orc.domain.event import Happening
 from llm_orc.domain.message import Kind, Tell
@@ -158,7 +158,7 @@ class _Call:
     def _print(self) -> None:
         try:
             self.shape.close(self.run)
-        except BrokenPipeError:
+        except HungUpError:
             return  # whoever read it has read enough
         finally:
             self.target.finish()

@@ -47,7 +47,7 @@ def invoke(
     only: Only = "",
     no_deps: NoDeps = False,
     profile: Profiles = [],  # noqa: B006
-    max_parallel: MaxParallel = None,
+    max_parallel: MaxParallel = "",
     stream: _Stream = False,
     offline: _Offline = False,
     fail_on: _FailOn = "",

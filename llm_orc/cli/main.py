@@ -22,7 +22,7 @@ def main(args: Sequence[str] | None = None) -> int:
     if sys.platform == "win32":
         sys.stderr.write("llm-orc runs on Linux and macOS. On Windows, use it inside WSL.\n")
         return BAD_INPUT
-    from llm_orc.cli.terminal import here
+    from llm_orc.cli.terminal import HungUpError, here
 
     try:
         terminal = here()
@@ -31,7 +31,7 @@ def main(args: Sequence[str] | None = None) -> int:
         return BAD_INPUT
     try:
         return _called(terminal, words)
-    except BrokenPipeError:
+    except HungUpError:
         return OK
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -62,7 +62,7 @@ def _called(terminal: "Terminal", words: list[str]) -> int:
     except typer.TyperException as error:
         from llm_orc.cli.usage import problem_of
 
-        raise ProblemError(problem_of(error)) from None
+        raise ProblemError(problem_of(error, words)) from None
     except typer.Abort:
         return INTERRUPTED
     return code if isinstance(code, int) else OK

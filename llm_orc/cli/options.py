@@ -20,5 +20,5 @@ Profiles = Annotated[
         autocompletion=agent_profiles,
     ),
 ]
-MaxParallel = Annotated[int | None, typer.Option("--max-parallel", metavar="N", min=1, help="Calls at once, at most.")]
+MaxParallel = Annotated[str, typer.Option("--max-parallel", metavar="N", help="Calls at once, at most.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]

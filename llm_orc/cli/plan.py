@@ -34,7 +34,7 @@ def plan(
     only: Only = "",
     no_deps: NoDeps = False,
     profile: Profiles = [],  # noqa: B006
-    max_parallel: MaxParallel = None,
+    max_parallel: MaxParallel = "",
     json: Json = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show long prompts whole.")] = False,
 ) -> int:

@@ -71,7 +71,7 @@ def is_offline(terminal: Terminal, *, given: bool) -> bool:
     return given or terminal.where.env.get("LLM_ORC_OFFLINE", "") not in ("", "0")
 
 
-def choices_of(var: Sequence[str], only: str, profile: Sequence[str], *, no_deps: bool, max_parallel: int | None) -> "Choices":
+def choices_of(var: Sequence[str], only: str, profile: Sequence[str], *, no_deps: bool, max_parallel: str) -> "Choices":
     """What the flags choose; raises ProblemError."""
     from llm_orc.domain.plan import Choices
 
@@ -83,12 +83,14 @@ def choices_of(var: Sequence[str], only: str, profile: Sequence[str], *, no_deps
     of_one = dict(_pair("--profile", each, problems) for each in profile if "=" in each)
     if len(of_all) > 1:
         problems.append(Problem(f"--profile: both '{of_all[0]}' and '{of_all[1]}'", hint="for single agents: --profile AGENT=NAME"))
+    if max_parallel and not (max_parallel.isascii() and max_parallel.isdigit() and int(max_parallel)):
+        problems.append(Problem(f"--max-parallel: '{max_parallel}' is no number of calls", hint="a whole number, 1 or more"))
     agents = tuple(name.strip() for name in only.split(",") if name.strip())
     if only and not agents:
         problems.append(Problem("--only names no agent", hint="--only a,b"))
     if problems:
         raise ProblemError(*problems)
-    return Choices(variables, agents, no_deps, of_all[0] if of_all else None, of_one, max_parallel)
+    return Choices(variables, agents, no_deps, of_all[0] if of_all else None, of_one, int(max_parallel) if max_parallel else None)
 
 
 def _pair(flag: str, text: str, problems: list[Problem]) -> tuple[str, str]:

@@ -40,7 +40,7 @@ def show(
     if graph is not None:
         from llm_orc.render.graph import graph as drawn
 
-        layers, planned = planned_from(terminal, ensemble, choices_of(var, "", (), no_deps=False, max_parallel=None))
+        layers, planned = planned_from(terminal, ensemble, choices_of(var, "", (), no_deps=False, max_parallel=""))
         terminal.answer(drawn(planned, graph))
     else:
         layers = read_layers(terminal.where)

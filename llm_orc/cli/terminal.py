@@ -16,6 +16,10 @@ NO_HOME = Path("/nonexistent")
 """For users without a home: nothing is ever found there."""
 
 
+class HungUpError(Exception):
+    """Nobody reads stdout any more, as in `llm-orc list | head -1`: no mistake, but nothing more to do."""
+
+
 @dataclass(slots=True)
 class Stream:
     """A standard stream that is written to."""
@@ -66,13 +70,13 @@ class Terminal:
     stderr: Stream
 
     def answer(self, text: str) -> None:
-        """Write to stdout; raises BrokenPipeError where nobody reads any more, ProblemError where it cannot be written."""
+        """Write to stdout; raises HungUpError where nobody reads any more, ProblemError where it cannot be written."""
         if self.stdout.file is None:
             raise ProblemError(Problem("stdout is closed", hint="name a file for the result: -o FILE"))
         try:
             self.stdout.write(text)
         except BrokenPipeError:
-            raise
+            raise HungUpError from None
         except OSError as error:
             raise ProblemError(Problem(f"stdout cannot be written: {reason(error)}")) from None
 

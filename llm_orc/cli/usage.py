@@ -1,7 +1,10 @@
 """What typer finds wrong with a command line, in our words."""
 
+from collections.abc import Sequence
+
 import typer
 
+from llm_orc.cli.commands import COMMANDS, NAME
 from llm_orc.domain.problem import Problem
 
 UNBUILT = ("--attach", "--max-cost", "--cache", "--no-cache", "--no-store", "--chat", "--split")
@@ -9,27 +12,20 @@ UNBUILT = ("--attach", "--max-cost", "--cache", "--no-cache", "--no-store", "--c
 _QUOTE = "a text of several words is one argument: quote it"
 
 
-def problem_of(error: typer.TyperException) -> Problem:
-    """The problem that a usage error stands for."""
+def problem_of(error: typer.TyperException, words: Sequence[str]) -> Problem:
+    """The problem that a usage error in this command line stands for."""
+    command = words[0] if words and words[0] in COMMANDS else ""
+    see = f"see: {NAME} {command} --help" if command else f"see: {NAME} --help"
     name = getattr(error, "option_name", "")
-    see = _see(error)
-    if name in UNBUILT and _command(error) == "llm-orc invoke":
+    if name in UNBUILT and command == "invoke":
         return Problem(f"'{name}' is not supported yet", hint="leave it out")
     if hasattr(error, "possibilities"):
         close = (error.possibilities or [""])[0]
         return Problem(f"no option '{name}'", hint=f"did you mean '{close}'? {see}" if close else see)
-    what = error.format_message().rstrip(".")
+    what, _, more = error.format_message().rstrip(".").partition(". ")
     if "extra argument" in what:
-        words = what.partition("(")[2].removesuffix(")")
-        return Problem(f"too many arguments: {words}", hint=_QUOTE if _command(error) == "llm-orc invoke" else see)
-    what = what.removeprefix("Invalid value for ").replace("Missing argument", "missing:").replace("Option ", "")
-    return Problem(what[:1].lower() + what[1:], hint=see)
-
-
-def _command(error: typer.TyperException) -> str:
-    context = getattr(error, "ctx", None)
-    return context.command_path if context else "llm-orc"
-
-
-def _see(error: typer.TyperException) -> str:
-    return f"see: {_command(error)} --help"
+        return Problem(f"too many arguments: {what.rpartition('(')[2].rstrip(')')}", hint=_QUOTE if command == "invoke" else see)
+    for theirs, ours in (("Invalid value for ", ""), ("Missing argument", "missing:"), ("Option ", ""), ("No such command", "no command")):
+        what = what.replace(theirs, ours)
+    close = f"{more[:1].lower()}{more[1:]} " if more.startswith("Did you mean") else ""
+    return Problem(what[:1].lower() + what[1:], hint=f"{close}{see}")
