@@ -157,7 +157,8 @@ def check(template: Template, legal: Iterable[str], known: Mapping[str, str], va
     ]
     problems += [
         Problem(f"no agent '{name}'", hint=nearest(name, known.values()) or "the agents are: " + ", ".join([*known.values()][:8]))
-        for name in sorted(template.names.agents - known.keys())
+        for name in sorted(template.names.agents)
+        if name not in known
     ]
     problems += [
         Problem(f"no variable '{name}'", hint=nearest(name, variables) or "declare it under 'variables:'")
