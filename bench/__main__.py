@@ -23,12 +23,13 @@ def main(arguments: Sequence[str]) -> int:
     """Exit 1 when a command did not end well; a missed budget is a row, not a failure."""
     options = parsed(arguments)
     before: Mapping[str, Any] = json.loads(COMMITTED.read_text()) if COMMITTED.exists() else {"rows": []}
+    where = measured_where()
     with workshop(quick=options.quick) as at:
         results = [result for name in options.only or ROWS for result in taken(name, at)]
     rows = [result.as_json() for result in results]
     for said in regressions(rows, before["rows"]):
         print(f"worse  {said}")
-    report = {"measured": measured_where(), "rows": merged(rows, before["rows"])}
+    report = {"measured": where, "rows": merged(rows, before["rows"])}
     output = options.output or (None if options.quick else COMMITTED)
     if output:
         output.write_text(json.dumps(report, indent=1) + "\n")
@@ -61,15 +62,15 @@ def taken(name: str, at: Workshop) -> list[Result]:
     return results
 
 
-def measured_where() -> dict[str, str | int]:
-    """What a reader must know to compare."""
-    day = datetime.now(UTC).date().isoformat()
+def measured_where() -> dict[str, str | float]:
+    """What a reader must know to compare; `load` is how many processes wanted a CPU before we began."""
     return {
-        "date": day,
+        "date": datetime.now(UTC).date().isoformat(),
         "python": platform.python_version(),
         "system": platform.system(),
         "machine": platform.machine(),
         "cpus": os.cpu_count() or 0,
+        "load": round(os.getloadavg()[0], 1),
     }
 
 

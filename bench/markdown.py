@@ -28,7 +28,7 @@ def table(report: Mapping[str, Any]) -> str:
     results = [Result(**{key: value for key, value in row.items() if key != "verdict"}) for row in report["rows"]]
     lines = ["| what | measured | budget | | remark |", "|---|---|---|---|---|"]
     lines += [f"| {each.what} | {each.shown} | {each.shown_budget} | {each.verdict} | {each.note} |" for each in results]
-    machine = f"{where['system']} {where['machine']}, {where['cpus']} CPUs, Python {where['python']}"
+    machine = f"{where['system']} {where['machine']}, {where['cpus']} CPUs with a load of {where['load']} before, Python {where['python']}"
     lines += [
         "",
         f"Measured on {where['date']} ({machine}). Repeat it: `make bench`. Raw samples, commands and floors: `bench/results.json`.",

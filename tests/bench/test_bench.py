@@ -57,7 +57,7 @@ def test_verdicts(value: float | None, at_most: bool, verdict: str) -> None:  # 
 
 
 def test_the_table_stands_between_its_marks_and_a_miss_has_its_profile() -> None:
-    where = {"date": "2026-01-01", "python": "3.11", "system": "Linux", "machine": "x86_64", "cpus": 2}
+    where = {"date": "2026-01-01", "python": "3.11", "system": "Linux", "machine": "x86_64", "cpus": 2, "load": 0.1}
     page = written({"measured": where, "rows": [row()]}, "")
     assert "| llm-orc --version | 1.1 x | <= 1.3 x | met |  |" in page
     page = page.replace("# Performance", "# Speed") + "Kept.\n"
