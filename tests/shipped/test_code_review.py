@@ -149,6 +149,15 @@ class TestQuotes:
         (found,) = self.checked(script, "input.py:7 low twice | x = 1 | y", "x = 1\n" * 2 + "y = 2\n" * 4 + "x = 1\n")["findings"]
         assert found["line"] == 7
 
+    def test_of_equal_lines_in_two_files_that_of_the_file_named(self, script: Script) -> None:
+        text = "==> a/one.py <==\nvalue = 1\n\n==> a/two.py <==\nother = 2\n\n\nvalue = 1\n"
+        (found,) = self.checked(script, "two.py:1 low twice | value = 1 | y", text)["findings"]
+        assert (found["file"], found["line"]) == ("a/two.py", 4)
+
+    def test_the_whole_line_goes_before_a_part_of_another(self, script: Script) -> None:
+        (found,) = self.checked(script, "input.py:1 low it | save(path) | y", "def save(path):\n    pass\n\n\nsave(path)\n")["findings"]
+        assert found["line"] == 5
+
     def test_a_secret_is_not_repeated(self, script: Script) -> None:
         (found,) = self.checked(script, 'input.py:1 high key | PASSWORD = "Qx7-lemon-19" | y', 'PASSWORD = "Qx7-lemon-19"\n')["findings"]
         assert found["quote"] == 'PASSWORD = "Qx7-…'

@@ -65,7 +65,9 @@ def test_windows_line_ends_change_nothing(script: Script) -> None:
 
 
 def test_a_diff_without_git(script: Script) -> None:
-    text = "--- old/desk.py\t2026-01-01 10:00:00\n+++ new/desk.py\t2026-01-01 11:00:00\n@@ -1 +1,2 @@\n x = 1\n+y = 2  # TODO: it\n"
+    text = (
+        "--- old/desk.py\t2026-01-01 10:00:00\n+++ new/desk.py\t2026-01-01 11:00:00\n@@ -1,2 +1,2 @@\n x = 1\n-y = 1\n+y = 2  # TODO: it\n"
+    )
     assert notes(script, text + text.replace("desk", "till")) == [("new/desk.py", 2), ("new/till.py", 2)]
 
 
