@@ -54,11 +54,11 @@ def note_faults(document: Document, model: type[BaseModel], error: ValidationErr
             _note_missing(document, path, loc, unknown)
         elif loc[-1] == "[key]":
             document.fault_of_key(path, f"{shown(path[-1])} is no name", NAME_RULE)
-        elif kind != "too_short" or not fault["input"]:  # it is also said of a list whose entries are all wrong
+        else:
             fault["input"] = document.filled.get(path, fault["input"])
             values.setdefault(path, []).append(fault)
     for path, branches in values.items():
-        if path not in around:  # else one branch of a union came further, and told what is really wrong
+        if path not in around:  # else it is told better: by the branch of a union that came further, or by the entries of a list
             document.fault(path, *said(path, branches))
 
 

@@ -104,7 +104,7 @@ class Layers:
         try:
             resolve(error.rest, self.profiles, self.ensembles, default_profile=self.settings.default_profile)
         except ProblemError as more:
-            return [problem for problem in more.problems if error.tells(problem)]
+            return [problem for problem in more.problems if not problem.warning]
         return []
 
     def around(self, name_or_path: str) -> "Layers":

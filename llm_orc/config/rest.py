@@ -1,9 +1,7 @@
 """What can still be looked at in an ensemble with faults, so that a person hears of everything at once."""
 
 import re
-from bisect import bisect_right
-from collections.abc import Callable, Iterable
-from operator import itemgetter
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import ValidationError
@@ -11,7 +9,7 @@ from pydantic import ValidationError
 from llm_orc.config.foreign import REFUSED
 from llm_orc.config.reading import Document
 from llm_orc.domain.ensemble import BODY_KEYS, Common, Ensemble, Files
-from llm_orc.domain.problem import Place, Problem, ProblemError
+from llm_orc.domain.problem import Problem, ProblemError
 from llm_orc.domain.profile import NAME_PATTERN
 
 _TELLING = ("prompt", "prompt_file", *REFUSED, *BODY_KEYS, *Common.model_fields)
@@ -20,11 +18,9 @@ _TELLING = ("prompt", "prompt_file", *REFUSED, *BODY_KEYS, *Common.model_fields)
 class HalfReadError(ProblemError):
     """The problems of an ensemble, and the rest of it, where an agent whose faults may mislead is but a name for others to refer to."""
 
-    def __init__(self, problems: Iterable[Problem], rest: Ensemble, tells: Callable[[Problem], bool]) -> None:
+    def __init__(self, problems: Iterable[Problem], rest: Ensemble) -> None:
         super().__init__(*problems)
         self.rest = rest
-        self.tells = tells
-        """Whether a problem of the rest is one of the whole too."""
 
 
 def half_read(document: Document, data: dict[str, Any], files: Files, error: ProblemError) -> ProblemError:
@@ -50,12 +46,7 @@ def half_read(document: Document, data: dict[str, Any], files: Files, error: Pro
         sound = Ensemble.model_validate(rest).found(document.source, files)
     except ValidationError:  # something else is wrong, and was told
         return error
-    starts = sorted(((spot, path[1] if len(path) > 1 else "") for path, spot in _parts(document)), key=itemgetter(0))
-
-    def tells(problem: Problem) -> bool:
-        return problem.place is not None and not problem.warning and _part_at(starts, problem.place) not in unsound
-
-    return HalfReadError(error.problems, sound, tells)
+    return HalfReadError(error.problems, sound)
 
 
 def _telling(key: str) -> bool:
@@ -67,14 +58,3 @@ def _telling(key: str) -> bool:
 
 def _named(data: Any) -> bool:
     return isinstance(data, dict) and isinstance(data.get("name"), str) and re.match(NAME_PATTERN, data["name"]) is not None
-
-
-def _parts(document: Document) -> Iterable[tuple[tuple[str | int, ...], tuple[int, int]]]:
-    """Where each agent and each key at the top begins."""
-    yield from ((path, spot) for path, spot in document.keys.items() if len(path) == 1)
-    yield from ((path, spot) for path, spot in document.spots.items() if len(path) == 2 and path[0] == "agents")
-
-
-def _part_at(starts: list[tuple[tuple[int, int], Any]], place: Place) -> Any:
-    index = bisect_right(starts, (place.line, place.column), key=itemgetter(0))
-    return starts[index - 1][1] if index else ""

@@ -134,6 +134,7 @@ def test_everything_wrong_is_told_at_once(machine: Machine) -> None:
           - {name: sound, model_profile: fsat, depends_on: [typo, nobdy]}
           - {name: child, ensemble: helo, prompt: "{{ agents.typo }} {{ agents.other }} {{ variables.x }}"}
           - {name: both, tempreture: 1, model_profile: fsat, max_tokens: 0, prompt: "{{ inptu }}"}
+          - {name: misled, depend_on: [sound], fan_out: true, prompt: "{{ item }} {{ agents.nobody }}"}
           - {name: later, retry: 3, prompt: "{{ item }}", fan_out: {files: x}}
         variables: {x: {typ: string}}
         limits: {max_paralel: 1}
@@ -151,10 +152,11 @@ def test_everything_wrong_is_told_at_once(machine: Machine) -> None:
             ("5:48", "no profile 'fsat'"),
             ("5:66", "'max_tokens' must be at least 1, not 0"),
             ("5:77", "no name 'inptu' in the template of 'prompt'"),
-            ("6:19", "'retry' is not supported yet"),
-            ("6:61", "'files' is not supported yet"),
-            ("7:17", "no key 'typ' in a variable"),
-            ("8:10", "no key 'max_paralel' in limits"),
+            ("6:20", "no key 'depend_on' in a model agent"),
+            ("7:19", "'retry' is not supported yet"),
+            ("7:61", "'files' is not supported yet"),
+            ("8:17", "no key 'typ' in a variable"),
+            ("9:10", "no key 'max_paralel' in limits"),
         )
     ]
 

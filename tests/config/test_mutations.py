@@ -140,7 +140,7 @@ def problems_of(text: str, kind: type[Ensemble | Profile]) -> tuple[Problem, ...
         document = parse(text, "spoilt.yaml")
         read = profile_of(document, "x") if kind is Profile else ensemble_of(document, NoFiles(), "x")
     except HalfReadError as error:
-        return (*error.problems, *filter(error.tells, wrong_in(error.rest)))
+        return (*error.problems, *wrong_in(error.rest))
     except ProblemError as error:
         return error.problems or (Problem("nothing is said"),)
     return wrong_in(read) if isinstance(read, Ensemble) else ()
