@@ -57,10 +57,12 @@ class Call:
         return "\n\n".join(part for part in parts if part)
 
     def work(self) -> str:
-        """The input of a script, command or child: its prompt if it has one, else what `input_key` selects, else the item or the input."""
+        """What a command or child works on: its prompt, else what `input_key` selects, else the default prompt (a command: its input)."""
         if self.planned.prompt is not None:
             return self.prompt()
-        return self._selected_text() if self._selects else self.scope.own_input
+        if self._selects:
+            return self._selected_text()
+        return self._default_prompt() if isinstance(self.planned.agent, EnsembleAgent) else self.scope.own_input
 
     @property
     def _selects(self) -> bool:

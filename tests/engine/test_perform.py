@@ -199,7 +199,7 @@ def test_a_nested_ensemble_is_its_result_and_its_parameters_are_its_variables() 
     run = lab.run(
         {"agents": [agent("a"), agent("deep", "a", ensemble="kid", parameters={"depth": 2}), agent("z", prompt="<{{ agents.deep }}>")]}
     )
-    assert run.result == "<2 input>"
+    assert run.result == "<2 input\n\n## a\n\ninput>"
     assert run.nodes["deep"].children == ["deep/k"]
 
 
