@@ -6,12 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from llm_orc.domain.ensemble import Ensemble
 from llm_orc.domain.event import Answered, Cancelled, Delta, Failed, RunEnded, RunStarted, Skipped, Started, Submitted, Warned
 from llm_orc.domain.message import Failure, Kind, Reply, Usage
 from llm_orc.domain.problem import ProblemError
 from llm_orc.render.formats import FORMATS, open_format
 from llm_orc.render.json import LONG_PROMPT
 from llm_orc.render.output_schema import output_schema
+from llm_orc.render.text import final_node
 from tests.render.runs import answered, begun, one_agent, paper, plan_of, played, run_of
 
 REFUSED = Failure(Kind.NETWORK, "127.0.0.1:8000 does not answer", "start the server")
@@ -65,6 +67,18 @@ def test_the_final_agent_streams() -> None:
     played(text, *begun("helper", "judge"), *answered("helper", "not this"), *answered("judge", "one two\n"), RunEnded("one two\n"))
     assert sheet.pieces == ["one", "two\n"]
     assert not text.cut
+
+
+def test_the_final_agent_may_be_in_a_child() -> None:
+    inner = Ensemble.model_validate({"name": "inner", "agents": [{"name": "a"}, {"name": "b", "depends_on": ["a"]}]})
+    plan = plan_of({"name": "judge", "ensemble": "inner"}, ensembles=[inner])
+    assert final_node(plan) == "judge/b"
+    wide = Ensemble.model_validate({"name": "inner", "agents": [{"name": "a"}, {"name": "b"}]})
+    assert final_node(plan_of({"name": "judge", "ensemble": "inner"}, ensembles=[wide])) == ""
+    assert final_node(plan_of({"name": "judge", "fan_out": {"items": [1]}})) == ""
+    assert final_node(plan_of({"name": "a"}, {"name": "b"}, synthesis={"agent": "a"})) == "a"
+    assert final_node(plan_of({"name": "a"}, {"name": "b"}, synthesis={"prompt": "Merge."})) == "synthesis"
+    assert final_node(plan_of({"name": "a"}, synthesis={"concat": True})) == ""
 
 
 def test_thinking_is_not_streamed() -> None:
@@ -283,6 +297,9 @@ def test_a_template_is_checked_before_the_run(tmp_path: Path) -> None:
     ]
     with pytest.raises(ProblemError, match="no folder to look for"):
         open_format("nowhere.j2", paper()[0])
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(ProblemError, match="a template is UTF-8 text"):
+        open_format(str(file), paper()[0])
     tmp_path.joinpath("d.j2").mkdir()
     with pytest.raises(ProblemError, match="Is a directory"):
         open_format(str(tmp_path / "d.j2"), paper()[0])

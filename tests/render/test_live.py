@@ -12,7 +12,7 @@ from typing import TextIO
 
 import pytest
 
-from llm_orc.domain.event import Answered, Delta, Failed, Happening, RunEnded, RunStarted, Skipped, Started, Submitted
+from llm_orc.domain.event import Answered, Cancelled, Delta, Failed, Happening, Queued, RunEnded, RunStarted, Skipped, Started, Submitted
 from llm_orc.domain.message import Failure, Kind, Reply, Usage
 from llm_orc.domain.run import Run, fold
 from llm_orc.render.frame import Frame, View
@@ -210,6 +210,13 @@ def test_the_agent_in_focus_keeps_its_place_until_it_ends() -> None:
     assert "from a" in drawn(*both)
     assert "from b" not in drawn(*both)
     assert "and on" in drawn(*both, Answered("a", Reply("x")), Delta("b", " and on"))
+
+
+def test_what_waits_and_what_was_cut_off_says_so() -> None:
+    picture = drawn(*begun("a", "b"), Queued("a", "api.openai.com"), Started("b"), Cancelled("b"))
+    assert "· a                             waits: api.openai.com" in picture
+    assert "✗ b" in picture
+    assert "1 cancelled, 1 pending" in picture
 
 
 def test_thinking_is_shown_until_there_is_text() -> None:

@@ -35,6 +35,12 @@ def test_talk_says_each_end_in_a_line() -> None:
     )
 
 
+def test_talk_says_warnings_at_once() -> None:
+    sheet = Sheet()
+    Talk(sheet, Run()).tell(Warned("", "nothing has come\nfrom stdin"))
+    assert sheet.text == "warning  nothing has come from stdin\n"
+
+
 def test_the_summary_says_what_ran_what_failed_what_was_skipped_and_what_it_took() -> None:
     assert summary(run_of(*MANY)) == [
         "warning  facts: cut by max_tokens",
