@@ -59,8 +59,6 @@ class Node:
     model: str = ""
     reply: Reply | None = None
     failure: Failure | None = None
-    spent: Usage = NO_USAGE
-    """What a failed call took all the same."""
     cause: str = ""
     pieces: list[str] = field(default_factory=list)
     """What has come of its reply, piece by piece; what there was of it when it failed."""
@@ -188,8 +186,7 @@ def _fold_node(run: Run, node: Node, event: Queued | Started | Delta | Answered 
             _spend(run, node, event.reply.usage, event.reply.cost)
         case Failed():
             _end(node, "failed", event.at, str(event.failure))
-            node.failure, node.spent = event.failure, event.usage
-            node.pieces = [event.partial] if event.partial else []
+            node.failure, node.pieces = event.failure, [event.partial] if event.partial else []
             _spend(run, node, event.usage, None)
         case Skipped():
             _end(node, "skipped", event.at, event.cause)
