@@ -106,8 +106,8 @@ def found(source: Source, number: int, severity: str, what: str, fix: str, rule:
 
 def unknown_languages(check: str, reviewed: list[Source], known: set[str] | dict[str, Any]) -> list[NotRun]:
     """The languages of the input that a check does not know, named."""
-    names = {source.language or "this language" for source in reviewed if source.language not in known}
-    return [{"check": check, "why": "does not know " + ", ".join(sorted(names))}] if names else []
+    names = sorted({source.language or f"the language of {source.path}" for source in reviewed if source.language not in known})
+    return [{"check": check, "why": "does not know " + ", ".join(names[:5]) + (", ..." if names[5:] else "")}] if names else []
 
 
 def line_of(finding: Finding, place: str = "") -> str:

@@ -176,6 +176,11 @@ class TestOnDisk:
         assert script("find_with_ruff", diff, cwd=tmp_path / "inner")["not_run"] != []
 
 
+def test_a_text_of_no_language_is_named_by_its_file(script: Script) -> None:
+    reply = script("find_with_ruff", "==> b.txt <==\nx\n\n==> notes <==\nOnce upon a time.\n")
+    assert reply["not_run"] == [{"check": "ruff", "why": "does not know text, the language of notes"}]
+
+
 def test_nothing_is_nothing(script: Script) -> None:
     for text in ("", None, "\n\n", DIFF[: DIFF.index("@@")]):
         assert notes(script, text or "") == []
