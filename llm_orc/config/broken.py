@@ -22,8 +22,8 @@ _WORDS = (
     ("another document", "a second document begins here", "one file holds one; remove the line '---'", False),
     ("unexpected end of stream", "a quote that is never closed", "close it, or double a quote that is part of the text", True),
     ("unexpected document indicator", "a quote that is never closed", "close it, or double a quote that is part of the text", True),
-    ("did not find expected ',' or", "a bracket that is never closed", "close it, or quote a text that begins with a bracket", True),
-    ("expected node content", "a bracket that is never closed", "close it, or quote a text that begins with a bracket", True),
+    ("expected ',' or", "a bracket that is never closed", "close it, or quote a text that begins with a bracket", True),
+    ("node content", "a bracket that is never closed", "close it, or quote a text that begins with a bracket", True),
     ("could not find expected ':'", "a key without a colon", "write 'key: value'", True),
     ("escape", "a backslash begins an escape in double quotes", "double it, or take single quotes", False),
     (

@@ -148,10 +148,11 @@ def folder_of(file: Path, known: Iterable[Folder], where: Surroundings) -> Folde
 
 def project_folder(where: Surroundings) -> Path | None:
     """The nearest `.llm-orc` upward, no further than the root of the repository or home."""
+    home = where.home.resolve()
     for above in (where.cwd, *where.cwd.parents):
         if (above / ".llm-orc").is_dir():
             return above / ".llm-orc"
-        if above == where.home or (above / ".git").exists():
+        if above.resolve() == home or (above / ".git").exists():
             return None
     return None
 
