@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,13 @@ def test_the_project_is_looked_for_upward_as_far_as_the_repository(machine: Mach
 def test_the_project_is_looked_for_no_further_than_home(machine: Machine, tmp_path: Path) -> None:
     (tmp_path / ".llm-orc/ensembles").mkdir(parents=True)
     assert read_layers(machine()).project is None
+
+
+def test_home_may_be_a_link(machine: Machine, tmp_path: Path) -> None:
+    (tmp_path / ".llm-orc/ensembles").mkdir(parents=True)
+    where = machine()
+    (tmp_path / "link").symlink_to(where.home)
+    assert read_layers(replace(where, home=tmp_path / "link")).project is None
 
 
 def test_a_name_is_a_file_first_and_only_then_a_key(machine: Machine) -> None:

@@ -1,11 +1,13 @@
 import math
 import stat
+import sys
 from pathlib import Path
 
 import pytest
 
 from llm_orc.config.reading import MAX_BYTES, MAX_DEPTH, Document, parse, read_text
 from llm_orc.domain.problem import Place, ProblemError
+from tests.project import run
 
 
 def said(text: str) -> list[str]:
@@ -174,6 +176,13 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     assert problem("latin/x") == "latin/x: cannot be read: not a directory"
     assert problem("n" * 300).endswith("cannot be read: file name too long")
     assert problem("a\0b").endswith("is no name of a file")
+
+
+def test_without_the_c_parser_the_same_is_read() -> None:
+    code = "import yaml; del yaml.CSafeLoader; from llm_orc.config.reading import parse; print(parse(input(), 'f.yaml').data)"
+    text = "a: &a {x: 12:30, y: [on, 0o17, 1e3, ~]}\\nb: {<<: *a, y: !!str 1}"
+    done = run(sys.executable, "-c", code.replace("input()", f'"{text}"'))
+    assert (done.err, done.out.strip()) == ("", str(read(text.replace("\\n", "\n")).data))
 
 
 def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path) -> None:
