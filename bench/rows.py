@@ -25,7 +25,7 @@ agents:
   - name: each
     model_profile: bench
     fan_out: {{items: "{{{{ range({count}) | list }}}}", max_parallel: 200}}
-    prompt: "{{{{ item }}}}"
+    prompt: "<wait 0.1> {{{{ item }}}}"
 """
 
 
@@ -180,7 +180,7 @@ ROWS: Mapping[str, Row] = {
     "invoke-help": start("invoke-help", 1.3, "start_checked.py", "invoke", "--help"),
     "embedded": embedded,
     "wide": run_over_path("wide", "100 at once, 3 s each", wide(100, 3.0)),
-    "chain": run_over_path("chain", "100 in a chain, 0.05 s each", chain(100, 0.05)),
+    "chain": run_over_path("chain", "100 in a chain, 0.1 s each", chain(100, 0.1)),
     "skewed": run_over_path("skewed", "10 lanes, each slow at another step", skewed(10, 0.1, 2.0)),
     "random": run_over_path("random", "50 at random", tangled(50, seed=7)),
     "speed-up": speed_up,
