@@ -131,6 +131,11 @@ class Run:
         return 0.0 if self.ended_at is None else self.ended_at - self.started_at
 
     @property
+    def answered(self) -> bool:
+        """Whether a leaf succeeded, so that there is a result."""
+        return any(leaf in self.nodes and self.nodes[leaf].status == "succeeded" for leaf in self.leaves)
+
+    @property
     def exit_code(self) -> ExitCode:
         """What the shell is told; the first that holds of 143, 130, 4, 1, 3, 0."""
         match self.cause:
@@ -140,7 +145,7 @@ class Run:
                 return ExitCode.INTERRUPTED
             case "timeout" | "budget":
                 return ExitCode.SPENT
-        if not any(self.nodes[leaf].status == "succeeded" for leaf in self.leaves):
+        if not self.answered:
             return ExitCode.NO_LEAF
         failed = self.failure is not None or any(node.status == "failed" for node in self.nodes.values())
         return ExitCode.SOME_FAILED if failed else ExitCode.OK
@@ -163,7 +168,8 @@ def fold(run: Run, event: Happening) -> None:
             for node in run.nodes.values():
                 if node.status in {"pending", "running"}:
                     _end(node, "cancelled", event.at, "cancelled")
-            run.result, run.cause, run.failure, run.ended_at = event.result or finished(run), event.cause, event.failure, event.at
+            run.result = event.result if run.answered else finished(run)
+            run.cause, run.failure, run.ended_at = event.cause, event.failure, event.at
             run.status = _final(run)
         case _:
             _fold_node(run, run.nodes[event.node], event)

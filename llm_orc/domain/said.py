@@ -37,7 +37,10 @@ def parsed(text: str) -> Any:
     body = text.strip()
     if body.count(_FENCE) == 2:
         body = body.split(_FENCE)[1].partition("\n")[2]
-    return json.loads(body, parse_constant=_no_constant)
+    try:
+        return json.loads(body, parse_constant=_no_constant)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def _no_constant(name: str) -> None:

@@ -48,46 +48,46 @@ def test_a_script_is_handed_one_json_object(project: NewProject) -> None:
                 agents:
                   - {name: plain, script: echo.py}
                   - {name: broken, command: ["false"]}
-                  - {name: listed, command: [echo, '["x"]']}
                   - name: each
                     script: echo.py
                     parameters: {n: 1}
                     depends_on: [plain, broken]
                     fan_out: {items: [{k: é}]}
-                  - {name: bare, script: echo.py, depends_on: [listed], input_key: nope, require: 0}
                 synthesis: {agent: each}
             """,
             ".llm-orc/scripts/echo.py": "import sys; print(sys.stdin.read(), end='')",
         },
         trusted=True,
     )
-    outcome = made.run("invoke", "two", "hello", "--output-format", "json")
-    run = json.loads(outcome.out)
-    told = {agent["name"]: agent for agent in run["agents"]}
-    assert told["plain"]["json"] == {
-        "input": "hello",
-        "parameters": None,
-        "dependencies": None,
-        "item": None,
-        "variables": {"depth": 2},
-    }
-    handed = json.loads(run["result"])[0]
+    run = json.loads(made.run("invoke", "two", "hello", "--output-format", "json").out)
+    plain = next(agent["json"] for agent in run["agents"] if agent["name"] == "plain")
+    assert plain == {"input": "hello", "parameters": None, "dependencies": None, "item": None, "variables": {"depth": 2}}
+    [handed] = json.loads(run["result"])
     assert (handed["input"], handed["parameters"], handed["item"]) == ("hello", {"n": 1}, {"k": "é"})
-    assert handed["dependencies"]["plain"] | {"text": ""} == {
-        "status": "succeeded",
-        "ok": True,
-        "cause": None,
-        "text": "",
-        "json": told["plain"]["json"],
+    assert handed["dependencies"] == {
+        "plain": {"status": "succeeded", "ok": True, "cause": None, "text": json.dumps(plain), "json": plain},
+        "broken": {"status": "failed", "ok": False, "cause": "script: 'false': exit code 1", "text": None, "json": None},
     }
-    assert handed["dependencies"]["broken"] == {
-        "status": "failed",
-        "ok": False,
-        "cause": "script: 'false': exit code 1",
-        "text": None,
-        "json": None,
-    }
-    assert told["bare"]["cause"] == "malformed: no key 'nope' in the reply of 'listed'; it is no JSON object"
+
+
+def test_input_key_of_a_reply_that_has_no_keys(project: NewProject) -> None:
+    made = project(
+        {
+            "k.yaml": """
+                agents:
+                  - {name: listed, command: [echo, '["x"]']}
+                  - {name: bare, command: [cat], depends_on: [listed], input_key: nope}
+            """
+        },
+        trusted=True,
+    )
+    outcome = made.run("invoke", "k.yaml", "hello")
+    assert "malformed: no key 'nope' in the reply of 'listed'; it is no JSON object" in outcome.err
+
+
+def test_an_empty_reply_of_a_script_is_an_empty_result(project: NewProject) -> None:
+    outcome = project(one_script("pass"), trusted=True).run("invoke", "one", "x")
+    assert (outcome.out, outcome.code) == ("", 0)
 
 
 def test_a_command_reads_the_input_or_its_prompt(project: NewProject) -> None:
