@@ -162,6 +162,7 @@ def _reads_input(planned: PlannedAgent) -> bool:
         return True
     if planned.prompt is not None and planned.prompt.tagged:
         return "input" in planned.prompt.names.top
-    if planned.agent.fan_out or planned.agent.input_key or (planned.child and not planned.child.reads_input()):
+    works_on_items = bool(planned.agent.fan_out) and not planned.compares
+    if works_on_items or planned.agent.input_key or (planned.child and not planned.child.reads_input()):
         return False
     return planned.agent.body == "command" or not planned.depends_on
