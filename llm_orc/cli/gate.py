@@ -26,8 +26,8 @@ class Gate:
         try:
             return bool(self.expression.value(page_of(run, self.plan)))
         except FailedError as error:
-            what = error.failure.what.replace(f"'{KEY}'", KEY)
-            raise ProblemError(Problem(what, hint="see what it reads: --output-format json")) from None
+            what = error.failure.what.removeprefix(f"'{KEY}': ")
+            raise ProblemError(Problem(f"{KEY}: {what}", hint="see what it reads: --output-format json")) from None
 
 
 def gate_of(text: str, plan: Plan) -> Gate:
