@@ -31,8 +31,10 @@ def table(report: Mapping[str, Any]) -> str:
     machine = f"{where['system']} {where['machine']}, {where['cpus']} CPUs with a load of {where['load']} before, Python {where['python']}"
     lines += [
         "",
-        f"Last measured on {where['date']} ({machine}); after `--only` the other rows are from earlier runs. "
-        "Repeat it: `make bench`. Raw samples, commands and floors: `bench/results.json`.",
+        (
+            f"Last measured on {where['date']} ({machine}); after `--only` the other rows are from earlier runs. "
+            "Repeat it: `make bench`. Raw samples, commands and floors: `bench/results.json`."
+        ),
     ]
     for each in results:
         if each.profile:
