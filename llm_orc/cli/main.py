@@ -80,7 +80,7 @@ def _apologise(terminal: "Terminal", error: Exception) -> None:
     env = terminal.where.env
     if env.get(DEBUG):
         terminal.say(_without_secrets("".join(traceback.format_exception(error)), env))
-    last = traceback.extract_tb(error.__traceback__)[-1]
+    last = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")][-1]
     where = f"{last.filename.rpartition('/')[2]}:{last.lineno}"
     more = "" if env.get(DEBUG) else f"\nhint: {DEBUG}=1 shows where it happened, which helps to mend it"
     terminal.say(

@@ -53,10 +53,12 @@ def _ask_for_trust(terminal: Terminal, name: str, asked: Sequence[Problem]) -> N
 
 def untrusted_folders(terminal: Terminal, name: str | None = None) -> list[Path]:
     """The folders that would have to be trusted, for the ensemble of that name or path too."""
-    from llm_orc.config.folders import SUFFIXES, folder_of, layers_of
+    from llm_orc.config.folders import folder_of, layers_of
+    from llm_orc.config.layers import Layers
+    from llm_orc.config.settings import Settings
 
     folders = list(layers_of(terminal.where))
-    if name is not None and name.endswith(SUFFIXES):
+    if name is not None and Layers(terminal.where, Settings(), tuple(folders)).is_path(name):
         folders.append(folder_of(terminal.where.cwd / name, folders, terminal.where))
     return list(dict.fromkeys(folder.root for folder in folders if not folder.trusted))
 
@@ -68,7 +70,7 @@ def warn(terminal: Terminal, *groups: Iterable[Problem]) -> None:
 
 def is_offline(terminal: Terminal, *, given: bool) -> bool:
     """Whether nothing may be sent to other machines."""
-    return given or terminal.where.env.get("LLM_ORC_OFFLINE", "") not in ("", "0")
+    return given or terminal.where.env.get("LLM_ORC_OFFLINE", "") not in ("", "0", "false", "no")
 
 
 def choices_of(var: Sequence[str], only: str, profile: Sequence[str], *, no_deps: bool, max_parallel: str) -> "Choices":

@@ -62,9 +62,11 @@ def test_a_broken_neighbour_is_listed_as_such(here: Project) -> None:
 def test_show(here: Project) -> None:
     outcome = here.run("show", "two")
     assert outcome == (
-        "two  Two agents, of which one may fail\n.llm-orc/ensembles/two.yaml\n\n"
-        "variables\n  code  = 0\n\n"
-        "agents\n  good  command  cat\n  bad   command  sh -c cat >/dev/null; exit 7\n",
+        (
+            "two  Two agents, of which one may fail\n.llm-orc/ensembles/two.yaml\n\n"
+            "variables\n  code  = 0\n\n"
+            "agents\n  good  command  cat\n  bad   command  sh -c cat >/dev/null; exit 7\n"
+        ),
         "",
         0,
     )
@@ -140,7 +142,7 @@ def test_validate_needs_neither_trust_nor_keys_nor_the_values_of_required_variab
 
 def test_validate_and_list_open_no_socket(here: Project) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        server.setblocking(False)
+        server.settimeout(0)
         env = {"LMSTUDIO_BASE_URL": f"http://127.0.0.1:{server.getsockname()[1]}/v1"}
         assert here.run("validate", env=env).code == 0
         assert here.run("list", env=env).code == 0
@@ -266,8 +268,10 @@ def test_trust_shows_what_would_run_and_is_remembered(project: NewProject) -> No
     refused = here.run("invoke", "echo", "x")
     assert refused == (
         "",
-        ".llm-orc/ensembles/echo.yaml:5:14: the command of 'echo' comes from a project that is not trusted\n"
-        "hint: look at it, then: llm-orc trust\n",
+        (
+            ".llm-orc/ensembles/echo.yaml:5:14: the command of 'echo' comes from a project that is not trusted\n"
+            "hint: look at it, then: llm-orc trust\n"
+        ),
         2,
     )
     trusted = here.run("trust", cwd="below")

@@ -47,7 +47,7 @@ def test_the_last_lines_say_what_to_try_next(here: Project) -> None:
         ({"TERM": "dumb"}, False, False),
     ],
 )
-def test_colours(here: Project, env: dict[str, str], on_terminal: bool, in_pipe: bool) -> None:
+def test_colours(here: Project, env: dict[str, str], *, on_terminal: bool, in_pipe: bool) -> None:
     colored = re.compile(r"\x1b\[[0-9;]*m")
     problem = here.run_pty("invoke", "ehco", "x", env=env)
     assert bool(colored.search(problem.err)) == on_terminal
