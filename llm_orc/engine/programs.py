@@ -43,7 +43,8 @@ async def run_program(program: Program, stdin: bytes) -> Reply:
         raise FailedError(_not_started(program, error)) from None
     try:
         _feed(transport, stdin)
-        code = await process.exited
+        await asyncio.wait({process.exited})  # awaited itself, it would be cancelled with us
+        code = process.exited.result()
     finally:
         await _end(transport, process)
     return _reply(program, process, code)
@@ -99,6 +100,7 @@ async def _end(transport: asyncio.SubprocessTransport, process: _Process) -> Non
         _signal(transport, signal.SIGTERM)
         await asyncio.wait({process.exited}, timeout=_GRACE_SECONDS)
     _signal(transport, signal.SIGKILL)
+    await asyncio.wait({process.exited}, timeout=10 * _GRACE_SECONDS)  # else asyncio complains of a process it cannot tell us of
     # With every writer dead the pipes run dry, so that what was written last is still read.
     await asyncio.wait({process.closed}, timeout=_GRACE_SECONDS)
     transport.close()
