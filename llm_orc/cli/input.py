@@ -4,9 +4,9 @@ import codecs
 import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 from llm_orc.cli.terminal import Terminal, reason
 from llm_orc.domain.problem import Place, Problem, ProblemError
@@ -19,8 +19,7 @@ STDIN = "stdin"
 TEXT_ONLY = "only UTF-8 text is read; '--attach', for pictures and documents, is not supported yet"
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(NamedTuple):
     """What the command line says of the input."""
 
     text: str

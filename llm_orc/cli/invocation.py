@@ -5,7 +5,7 @@ import gc
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from llm_orc.app import Session, input_of
 from llm_orc.cli.input import Given, names_a_file, read_input
@@ -34,8 +34,7 @@ View = Literal["live", "lines", "none"]
 """How a person follows a run on stderr: a picture of it, a line per agent as it ends, or nothing before the end."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """What the flags of `invoke` say of the run and of its result."""
 
     output_format: str | None
@@ -151,7 +150,7 @@ class _Call:
         self.terminal.say(told(problems, color=color))
         if closed:
             self._say([f"failed on: {self.wanted.fail_on}"])
-        if self.terminal.stderr.is_terminal or self.wanted.offline:
+        if (self.terminal.stderr.is_terminal or self.wanted.offline) and not self.run.cause:
             self._say(next_steps(self.run, name))
         return _exit_code(self.run, wrong=bool(problems), closed=closed)
 
