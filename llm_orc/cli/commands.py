@@ -46,14 +46,10 @@ class Commands(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in COMMANDS:
             return None
-        command = get_command(import_module(f"llm_orc.cli.{cmd_name}").app)
-        _ours(command.get_help_option(ctx))
-        for param in command.params:
-            _take_as_it_is(param)
-        return command
+        return _ours(get_command(import_module(f"llm_orc.cli.{cmd_name}").app), ctx)
 
     def get_help_option(self, ctx: Any) -> Any:
-        return _ours(super().get_help_option(ctx))
+        return _our_help(super().get_help_option(ctx))
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
@@ -65,13 +61,6 @@ class Commands(TyperGroup):
             raise ProblemError(Problem(f"no command '{name}'", hint=f"{nearest(name, COMMANDS)} see: {NAME} --help".strip()))
         return super().resolve_command(ctx, args)
 
-    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
-        if incomplete.startswith("-"):
-            return super().shell_complete(ctx, incomplete)
-        from typer._click.shell_completion import CompletionItem  # the only door to it that typer has
-
-        return [CompletionItem(name, help=line) for name, line in COMMANDS.items() if name.startswith(incomplete)]
-
 
 class _AsItIs:
     """Takes a word as it is, where typer would import all of pydantic and build an adapter."""
@@ -81,12 +70,22 @@ class _AsItIs:
         return () if value is None and param.multiple else value
 
 
+def _ours(command: Any, ctx: Any) -> Any:
+    """The command, and those below it, with what typer does otherwise."""
+    _our_help(command.get_help_option(ctx))
+    for param in command.params:
+        _take_as_it_is(param)
+    for below in getattr(command, "commands", {}).values():
+        _ours(below, ctx)
+    return command
+
+
 def _take_as_it_is(param: Any) -> None:
     if param.type_descriptor.annotation in (str, bool, list[str]):
         param.get_runtime_param = _AsItIs
 
 
-def _ours(help_option: Any) -> Any:
+def _our_help(help_option: Any) -> Any:
     """The option `--help`, writing where every command does."""
 
     def show(ctx: Any, param: Any, value: Any) -> None:  # noqa: ARG001

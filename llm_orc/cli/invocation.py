@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from llm_orc.app import Session, input_of
 from llm_orc.cli.input import Given, names_a_file, read_input
-from llm_orc.cli.output import Target, format_of, target_of
+from llm_orc.cli.output import Target, format_of, opened, target_of
 from llm_orc.cli.planning import is_offline, trusted_plan, warn
 from llm_orc.cli.terminal import HungUpError, Terminal
 from llm_orc.config.layers import Layers
@@ -18,7 +18,7 @@ from llm_orc.domain.message import Kind, Tell
 from llm_orc.domain.plan import Choices, Plan
 from llm_orc.domain.problem import Problem, ProblemError
 from llm_orc.domain.run import ExitCode, Run
-from llm_orc.render.formats import Format, Paper, open_format
+from llm_orc.render.formats import Format, Paper
 from llm_orc.render.problems import told
 from llm_orc.render.talk import Talk, summary
 
@@ -51,10 +51,15 @@ def carried_out(terminal: Terminal, name: str, choices: Choices, given: Given, w
     target = target_of(terminal, wanted.output, force=wanted.force)
     layers, plan = trusted_plan(terminal, name, choices)
     gate = _gate(wanted.fail_on, plan)
-    chosen = format_of(target, wanted.output_format, plan.ensemble.output_format, layers.settings.output_format)
+    written = [
+        (plan.ensemble.output_format, plan.ensemble.source.at("output_format")),
+        (layers.settings.output_format, layers.settings.origin("output_format").place),
+    ]
+    chosen = format_of(target, wanted.output_format, *(name for name, _ in written))
     if wanted.stream and chosen in AT_THE_END:
         raise ProblemError(Problem(f"--stream does nothing with the format '{chosen}'", hint="take --output-format text or markdown"))
-    shape = open_format(chosen, Paper(target.write, plan, wanted.stream, wanted.verbose, target.width, target.color))
+    paper = Paper(target.write, plan, wanted.stream, wanted.verbose, target.width, target.color)
+    shape = opened(chosen, paper, *(() if wanted.output_format else written))
     text = input_of(plan, read_input(terminal, given))
     warn(terminal, layers.warnings, plan.warnings, names_a_file(terminal, given.text))
     early = wanted.stream or chosen not in QUIET_UNTIL_THE_END

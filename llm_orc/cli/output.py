@@ -2,15 +2,14 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from llm_orc.cli.terminal import Terminal, reason
 from llm_orc.domain.problem import Place, Problem, ProblemError
+from llm_orc.render.formats import Format, Paper, open_format
 
 BY_ENDING = {".md": "markdown", ".markdown": "markdown", ".json": "json", ".jsonl": "jsonl", ".txt": "text"}
-STREAMING = ("text", "markdown", "jsonl")
-NOT_STREAMING = ("json", "rich")
 
 
 @dataclass(slots=True)
@@ -69,6 +68,15 @@ def format_of(target: Target, flag: str | None, *others: str | None) -> str:
     by_ending = BY_ENDING.get(target.file.suffix.lower()) if target.file else None
     fallback = "rich" if target.width else "text"
     return next(filter(None, (flag, by_ending, *others)), fallback)
+
+
+def opened(name: str, paper: Paper, *written: tuple[str | None, Place | None]) -> Format:
+    """The format; raises ProblemError, at the place where that name is written if no flag said it."""
+    try:
+        return open_format(name, paper)
+    except ProblemError as error:
+        place = next((place for said, place in written if said == name), None)
+        raise ProblemError(*(replace(problem, place=problem.place or place) for problem in error.problems)) from None
 
 
 def _cannot_be_written(file: Path, named: str, *, force: bool) -> Problem | None:

@@ -101,15 +101,23 @@ def _check_profiles(layers: "Layers") -> tuple[int, list[Problem]]:
 def _problems_of(read: "Callable[[], Found]") -> Iterable[Problem]:
     """What is wrong with one ensemble and everything that it names."""
     from llm_orc.app import Session, planned
+    from llm_orc.cli.output import opened
     from llm_orc.domain.plan import Choices
+    from llm_orc.render.formats import Paper
 
     try:
         layers, ensemble = read()
         plan = planned(layers, ensemble, Choices(_stand_ins(ensemble)))
         Session(layers, plan)
+        if ensemble.output_format:
+            opened(ensemble.output_format, Paper(_nowhere, plan), (ensemble.output_format, ensemble.source.at("output_format")))
     except ProblemError as error:
         return error.problems
     return (*plan.warnings, *plan.untrusted)
+
+
+def _nowhere(text: str) -> None:
+    """Takes what nobody reads."""
 
 
 def _stand_ins(ensemble: "Ensemble") -> dict[str, Any]:

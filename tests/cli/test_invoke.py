@@ -93,6 +93,16 @@ def test_the_format_is_that_of_flag_then_ensemble_then_environment(here: Project
     assert here.run("invoke", "echo", "x", env=env).out.startswith('{\n  "version": 1')
 
 
+def test_a_format_that_is_not_there_is_said_where_it_is_written(here: Project) -> None:
+    here.write(".llm-orc/ensembles/odd.yaml", "output_format: jsno\nagents: [{name: echo, command: [cat]}]")
+    said = ".llm-orc/ensembles/odd.yaml:1:16: no output format 'jsno'\nhint: did you mean 'json'?\n"
+    assert here.run("invoke", "odd", "x") == ("", said, 2)
+    assert here.run("validate", "odd") == ("", said, 2)
+    here.write(".llm-orc/config.yaml", "output_format: txt")
+    assert here.run("invoke", "echo", "x").err.startswith(".llm-orc/config.yaml:1:16: no output format 'txt'\n")
+    assert here.run("invoke", "odd", "x", "--output-format", "jsno").err.startswith("error: no output format 'jsno'\n")
+
+
 @pytest.mark.parametrize(("name", "begins"), [("r.md", "x\n"), ("r.txt", "x\n"), ("r.JSON", "{\n"), ("r.jsonl", '{"event"'), ("r", "x\n")])
 def test_a_file_takes_the_format_of_its_ending(here: Project, name: str, begins: str) -> None:
     outcome = here.run("invoke", "echo", "x", "-o", name)
