@@ -97,6 +97,8 @@ class FolderFiles:
         path = self._find(name, "scripts")
         if path.is_dir():
             raise ProblemError(Problem(f"'{name}' is a folder, not a script"))
+        if not path.is_file():
+            raise ProblemError(Problem(f"'{name}' is a pipe or a device, not a script"))
         if not os.access(path, os.R_OK):
             raise ProblemError(Problem(f"'{name}' cannot be read", hint=f"chmod u+r {self.folder.where.shown(path)}"))
         if path.suffix != ".py" and not os.access(path, os.X_OK):
@@ -133,12 +135,16 @@ def layers_of(where: Surroundings) -> tuple[Folder, ...]:
 
 
 def folder_of(file: Path, known: Iterable[Folder], where: Surroundings) -> Folder:
-    """The layer of a file that was called by its path: the one it lies in, else its own folder."""
-    home = file.parent.parent if file.parent.name == "ensembles" else file.parent
+    """The layer of a file that was called by its path: the one it lies in, else its own folder.
+
+    A link to the file does not move it: it would lend the trust in its target to whatever lies beside the link.
+    """
+    home = file.parent.parent if file.parent.name == "examples" and file.parent.parent.name == "ensembles" else file.parent
+    home = home.parent if home.name == "ensembles" else home
+    real = home.resolve()
     for folder in known:
-        if home.resolve() == folder.path.resolve():
+        if real == folder.path.resolve():
             return folder
-    real = file.resolve().parent
     if real.is_relative_to(where.settings.resolve()):
         return Folder(CALLED, home, real, trusted=True, where=where)
     marked = (above for above in (real, *real.parents) if (above / ".git").exists() or (above / ".llm-orc").is_dir())

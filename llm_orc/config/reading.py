@@ -90,6 +90,8 @@ def read_text(path: Path, shown: str) -> str:
     """The text of a file; raises ProblemError with the file as its place."""
     place = Place(shown)
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe that nobody writes to would never be open
+            raise ProblemError(Problem("is a pipe or a device, not a file", place, "save what it holds as a file"))
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except FileNotFoundError:

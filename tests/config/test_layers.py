@@ -1,3 +1,4 @@
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -261,6 +262,9 @@ class TestFiles:
         assert self.said(read, "latin.md") == "'latin.md' is no UTF-8 text in line 2\nhint: save the file as UTF-8"
         assert self.said(read, "prompts") == "'prompts' is a folder, not a file"
         assert self.said(read, "scripts", "program") == "'scripts' is a folder, not a script"
+        os.mkfifo(read_layers(machine()).folders[-1].path / "pipe.py")
+        assert self.said(read, "pipe.py") == "'pipe.py' is a pipe or a device, not a file\nhint: save what it holds as a file"
+        assert self.said(read, "pipe.py", "program") == "'pipe.py' is a pipe or a device, not a script"
         assert self.said(read, "x" * 500).startswith("no file 'xxx")
         assert self.said(read, "a\0b").startswith("no file 'a")
 
@@ -291,3 +295,26 @@ def test_linked_ensembles_and_settings_need_trust_too(machine: Machine) -> None:
         read_layers(where)
     trust(where.cwd, where)
     assert read_layers(where).ensemble("link").description == "out"
+
+
+@pytest.mark.parametrize("called", ["link.yaml", "ensembles/good.yaml"])
+def test_a_link_into_a_trusted_folder_lends_no_trust_to_what_lies_beside_it(machine: Machine, called: str) -> None:
+    where = machine({"~/.config/llm-orc/ensembles/good.yaml": ensemble("good"), "~/trusted/good.yaml": ensemble("good")})
+    trust(where.home / "trusted", where)
+    for target in (where.settings / "ensembles", where.home / "trusted"):
+        (where.cwd / "link.yaml").unlink(missing_ok=True)
+        (where.cwd / "ensembles").unlink(missing_ok=True)
+        (where.cwd / "link.yaml").symlink_to(target / "good.yaml")
+        (where.cwd / "ensembles").symlink_to(target)
+        layers = read_layers(where).around(called)
+        assert not layers.trusted
+        with pytest.raises(ProblemError, match="lies outside of the project") as caught:
+            layers.ensemble(called)
+        assert caught.value.untrusted
+
+
+def test_an_example_called_by_its_path_belongs_to_the_layer_it_lies_in(machine: Machine) -> None:
+    files = {".llm-orc/ensembles/examples/a.yaml": ensemble("a"), ".llm-orc/templates/t.j2": "T"}
+    layers = read_layers(machine(files))
+    assert layers.around(".llm-orc/ensembles/examples/a.yaml") is layers
+    assert layers.ensemble(".llm-orc/ensembles/examples/a.yaml").files.text("t.j2") == "T"
