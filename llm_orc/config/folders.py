@@ -92,6 +92,10 @@ class FolderFiles:
         except ProblemError as error:
             raise ProblemError(*(Problem(_within(problem, name), hint=problem.hint) for problem in error.problems)) from None
 
+    def template(self, name: str) -> str:
+        """The absolute path of a template; raises ProblemError without a place."""
+        return str(self._find(name, "templates").absolute())
+
     def program(self, name: str) -> str:
         """The absolute path of a script; raises ProblemError without a place."""
         path = self._find(name, "scripts")

@@ -1,13 +1,13 @@
 """config.yaml and LLM_ORC_*: what holds for every ensemble, and which layer said so."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from pydantic import Field, PrivateAttr
 
 from llm_orc.config.expansion import expand
-from llm_orc.config.folders import PROJECT, Folder
+from llm_orc.config.folders import PROJECT, Folder, FolderFiles
 from llm_orc.config.reading import Document, parse
 from llm_orc.config.secrets import refuse_keys
 from llm_orc.config.unbuilt import UNBUILT
@@ -18,6 +18,7 @@ from llm_orc.domain.profile import Name, Read
 
 PREFIX = "LLM_ORC_"
 ENVIRONMENT = "environment"
+TEMPLATE_SUFFIX = ".j2"
 _NOT_SETTINGS = ("LLM_ORC_TRUST", "LLM_ORC_OFFLINE", "LLM_ORC_DEBUG", "LLM_ORC_PASSPHRASE", "LLM_ORC_TEST_DATABASE_URL")
 _FOREIGN = ("project", "performance")
 
@@ -98,6 +99,7 @@ def read_config(folder: Folder, env: Mapping[str, str]) -> Config | None:
         del document.data["trusted_hosts"]
     _screen(document, document.data)
     expand(document, (), env, trusted=folder.trusted)
+    _find_template(document, folder)
     if profiles is not None:
         document.data["model_profiles"] = profiles
     validated(document, Settings)
@@ -138,6 +140,18 @@ def merged(layers: Iterable[Config]) -> Settings:
     settings = Settings.model_validate(data)
     settings._origins = origins  # noqa: SLF001 - our own, just made
     return settings
+
+
+def _find_template(document: Document, folder: Folder) -> None:
+    """A format that is a template is looked up where the layer's files are, and read only where those may be."""
+    name = document.data.get("output_format")
+    if not (isinstance(name, str) and name.endswith(TEMPLATE_SUFFIX)):
+        return
+    try:
+        document.data["output_format"] = FolderFiles(folder, folder.path).template(name)
+    except ProblemError as error:
+        place = document.source.at("output_format")
+        document.problems += [replace(problem, place=place) for problem in error.problems]
 
 
 def _screen(document: Document, data: dict[str, Any]) -> None:

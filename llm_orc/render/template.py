@@ -71,11 +71,18 @@ def _outcome(run: Run, node: Node) -> Outcome:
 
 
 def _text(name: str, plan: Plan) -> str:
-    """From the working directory, else from where the ensemble's files are."""
+    """Of the ensemble's own format from where its files are; else from the working directory, or from there."""
+    own, file = plan.ensemble.output_format == name, Path(name)
+    if own or not file.exists():
+        try:
+            return plan.ensemble.files.text(name)
+        except ProblemError as error:
+            place = plan.ensemble.source.at("output_format") if own else None
+            raise ProblemError(*(replace(problem, place=place) for problem in error.problems)) from None
+    if not file.is_file():  # a pipe that nobody writes to would never be open
+        raise ProblemError(Problem("is no file, and a template is one", Place(name)))
     try:
-        return Path(name).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return plan.ensemble.files.text(name)
+        return file.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise ProblemError(Problem("a template is UTF-8 text, this is not", Place(name))) from None
     except OSError as error:

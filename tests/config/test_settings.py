@@ -3,6 +3,7 @@ from collections.abc import Mapping
 import pytest
 
 from llm_orc.config.layers import normalised_host, read_layers
+from llm_orc.config.trust import trust
 from llm_orc.domain.problem import ProblemError
 from tests.config.conftest import Machine
 
@@ -208,3 +209,18 @@ def test_hosts_that_the_user_names_may_see_keys(machine: Machine) -> None:
 )
 def test_hosts_are_compared_in_one_form(url: str, host: str) -> None:
     assert normalised_host(url) == host
+
+
+def test_a_format_that_is_a_template_lies_where_its_layer_may_read(machine: Machine) -> None:
+    where = machine({"~/secret.j2": "S", ".llm-orc/templates/page.j2": "T", ".llm-orc/config.yaml": "output_format: page.j2\n"})
+    assert read_layers(where).settings.output_format == str(where.cwd / ".llm-orc/templates/page.j2")
+    (where.cwd / "link.j2").symlink_to(where.home / "secret.j2")
+    for name in ("link.j2", "../secret.j2"):
+        config = where.cwd / ".llm-orc/config.yaml"
+        config.write_text(f"output_format: {name}\n")
+        with pytest.raises(ProblemError) as caught:
+            read_layers(where)
+        assert str(caught.value).startswith(f".llm-orc/config.yaml:1:16: '{name}' lies outside of the project")
+        assert caught.value.untrusted
+    trust(where.cwd, where)
+    assert read_layers(where).settings.output_format == str(where.cwd / "../secret.j2")

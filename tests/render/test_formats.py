@@ -301,7 +301,7 @@ def test_a_template_is_checked_before_the_run(tmp_path: Path) -> None:
     with pytest.raises(ProblemError, match="a template is UTF-8 text"):
         open_format(str(file), paper()[0])
     tmp_path.joinpath("d.j2").mkdir()
-    with pytest.raises(ProblemError, match="Is a directory"):
+    with pytest.raises(ProblemError, match="is no file, and a template is one"):
         open_format(str(tmp_path / "d.j2"), paper()[0])
 
 
