@@ -34,11 +34,8 @@ class Program:
 
 async def run_program(program: Program, stdin: bytes) -> Reply:
     """Its standard output; raises FailedError `script` with the tail of its standard error."""
-    loop = asyncio.get_running_loop()
     try:
-        transport, process = await loop.subprocess_exec(
-            _Process, *program.argv, cwd=program.cwd, env=dict(program.env), start_new_session=True
-        )
+        transport, process = await _started(program)
     except OSError as error:
         raise FailedError(_not_started(program, error)) from None
     try:
@@ -48,6 +45,21 @@ async def run_program(program: Program, stdin: bytes) -> Reply:
     finally:
         await _end(transport, process)
     return _reply(program, process, code)
+
+
+async def _started(program: Program) -> tuple[asyncio.SubprocessTransport, "_Process"]:
+    """The running program. Cancelled halfway, asyncio may wait for it for ever: so it is started to the end, and ended then."""
+    loop = asyncio.get_running_loop()
+    starting = asyncio.ensure_future(
+        loop.subprocess_exec(_Process, *program.argv, cwd=program.cwd, env=dict(program.env), start_new_session=True)
+    )
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await asyncio.wait({starting})
+        if starting.exception() is None:
+            await _end(*starting.result())
+        raise
 
 
 def surroundings(env: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:

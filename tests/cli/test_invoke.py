@@ -60,14 +60,24 @@ def test_a_signal_prints_what_was_finished(here: Project, number: signal.Signals
     assert cause in err.decode()
 
 
-def test_interrupted_text(here: Project) -> None:
+def test_a_run_whose_reader_hangs_up_goes_on_no_longer(here: Project) -> None:
+    here.write(".llm-orc/ensembles/slow.yaml", SLOW.replace("cat]", "sh, -c, 'cat; sleep 1']"))
+    process = here.start("invoke", "slow", "hello", "--output-format", "jsonl")
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(60) == 0
+
+
+def test_an_interruption_is_said_by_the_exit_code_whatever_else_is_wrong(here: Project) -> None:
     here.write(".llm-orc/ensembles/slow.yaml", SLOW)
-    process = here.start("invoke", "slow", "hello", "-v")
+    process = here.start("invoke", "slow", "hello", "-v", "--fail-on", "agents.quick.ok")
     assert process.stderr is not None
     assert process.stdout is not None
     assert b"quick" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
     assert b"hello" in process.stdout.read()
+    assert b"failed on: agents.quick.ok" in process.stderr.read()
     assert process.wait(60) == 130
 
 

@@ -113,14 +113,3 @@ def test_a_variable_of_the_environment_needs_trust_too(project: NewProject) -> N
     outcome = here.run_pty("invoke", "hello", "x y z", "--profile", "embedded", keys=[("[y/N]", "y\n")], env=env)
     assert outcome.code == 0
     assert here.run("invoke", "hello", "x y z", "--profile", "embedded", env=env).out.startswith("{")
-
-
-def test_ctrl_c_on_the_terminal(here: Project) -> None:
-    here.write(".llm-orc/ensembles/slow.yaml", "agents: [{name: quick, command: [cat]}, {name: slow, command: [sleep, '600']}]")
-    process = here.start("invoke", "slow", "hello", "-v")
-    assert process.stderr is not None
-    process.stderr.readline()
-    process.send_signal(2)
-    out, err = process.communicate(timeout=60)
-    assert (b"hello" in out, process.returncode) == (True, 130)
-    assert b"Traceback" not in err
