@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 TAGS = ("{{", "{%", "{#")
 ALWAYS = frozenset({"input", "variables", "agents"})
 IN_FAN_OUT = frozenset({"item", "index"})
+_LONGEST_POWER = 10_000
+"""Bits of a whole number that is a power."""
 _CONSTRUCTS = frozenset({"range", "namespace"})  # of Jinja itself, without which loops cannot count
 
 
@@ -123,12 +125,14 @@ class Templates:
     def _names(self, text: str, trail: tuple[str, ...]) -> Names:
         from jinja2 import TemplateSyntaxError
 
+        where = f" in '{trail[-1]}'" if trail else ""
         try:
             tree = _environment().parse(text)
+            names = _free_names(tree)
         except TemplateSyntaxError as error:
-            where = f" in '{trail[-1]}'" if trail else ""
             return Names(faults=(f"line {error.lineno}{where}: {error.message}",))
-        names = _free_names(tree)
+        except (RecursionError, ValueError):
+            return Names(faults=(f"an expression{where} is nested too deeply, or a number too large",))
         for included in _included(tree):
             names |= self._included_names(included, trail)
         return names
@@ -200,10 +204,11 @@ class _evaluating:  # noqa: N801 - read as a statement
 
         if isinstance(error, TemplateError):
             raise FailedError(Failure(Kind.MALFORMED, f"'{self._key}': {error.message or 'it cannot be rendered'}", _HINT)) from None
-        if isinstance(error, ArithmeticError | TypeError | ValueError | LookupError | AttributeError | RecursionError):
+        if isinstance(error, _OF_VALUES):
             raise FailedError(Failure(Kind.MALFORMED, f"'{self._key}': it does not work on these values", _HINT)) from None
 
 
+_OF_VALUES = (ArithmeticError, AttributeError, LookupError, MemoryError, NameError, RecursionError, TypeError, ValueError)
 _HINT = "see the replies it reads: llm-orc invoke ... --output-format json"
 
 
@@ -286,6 +291,14 @@ def _environment() -> "SandboxedEnvironment":
 
     class Sandbox(ImmutableSandboxedEnvironment):
         """Looks up keys before attributes, so that a key called `items` or `keys` can be reached by a dot."""
+
+        intercepted_binops = frozenset({"**"})
+
+        def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+            """Jinja works out a power of numbers already while it reads, and for ever."""
+            if isinstance(left, int) and isinstance(right, int) and left.bit_length() * right > _LONGEST_POWER:
+                raise OverflowError
+            return super().call_binop(context, operator, left, right)
 
         def getattr(self, obj: Any, attribute: str) -> Any:
             if isinstance(obj, Mapping) and attribute in obj:
