@@ -83,7 +83,13 @@ def _named(layers: "Layers", name: str) -> "Found":
 
 
 def _in_layer(layers: "Layers", entry: "Entry[Ensemble]") -> "Found":
-    return layers, entry.read()
+    from llm_orc.config.rest import HalfReadError
+
+    try:
+        return layers, entry.read()
+    except HalfReadError as error:
+        rest = error.rest
+        raise ProblemError(*error.problems, *_problems_of(lambda: (layers, rest))) from None
 
 
 def _check_profiles(layers: "Layers") -> tuple[int, list[Problem]]:

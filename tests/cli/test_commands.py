@@ -115,6 +115,14 @@ def test_validate_finds_every_broken_file_of_every_layer(here: Project) -> None:
     )
 
 
+def test_validate_says_everything_of_a_file_at_once(here: Project) -> None:
+    here.write(".llm-orc/ensembles/bad.yaml", "agents: [{name: a, promt: hi}, {name: b, depends_on: [c]}]")
+    assert [line for line in here.run("validate").err.splitlines() if line.startswith(".llm-orc")] == [
+        ".llm-orc/ensembles/bad.yaml:1:20: no key 'promt' in a model agent",
+        ".llm-orc/ensembles/bad.yaml:1:55: no agent 'c'",
+    ]
+
+
 def test_validate_some(here: Project) -> None:
     here.write(".llm-orc/ensembles/broken.yaml", BROKEN)
     assert here.run("validate", "echo", "two") == ("2 ensembles: nothing wrong\n", "", 0)
