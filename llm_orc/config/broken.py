@@ -6,7 +6,7 @@ from typing import Any
 from llm_orc.domain.problem import Place, Problem
 
 _INDENTED_BY_TAB = re.compile(r" *\t")
-_BARE_TEMPLATE = re.compile(r"^\s*(?:-\s+)*(?P<key>[\w-]+:\s+)?(?:-\s+)*(?P<text>\{[{%#].*?)\s*$")
+_BARE_TEMPLATE = re.compile(r"\s*(?:-\s+)*+(?P<key>[\w-]+:\s+)?(?:-\s+)*+(?P<text>\{[{%#].*)")
 TOO_DEEP = "more than 100 levels of brackets or indentation"
 _LEVEL = "let keys of one level begin in one column; quote a text with ': ' or brackets in it"
 _WORDS = (
@@ -49,7 +49,7 @@ def broken(error: Any, text: str, file: str) -> Problem:
     line, column = lines[number], min(mark.column, len(lines[number])) if mark.line == number else len(lines[number])
     if tab := _INDENTED_BY_TAB.match(line):
         return Problem("a tab, where YAML wants spaces", Place(file, number + 1, tab.end()), "indent with spaces")
-    if template := _BARE_TEMPLATE.match(line):
+    if template := _BARE_TEMPLATE.match(line.rstrip()):
         written, key = template["text"], template["key"] or ""
         quoted = f"'{written}'" if '"' in written else f'"{written}"'
         what = "a text that begins with a bracket needs quotes"

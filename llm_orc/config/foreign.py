@@ -28,7 +28,7 @@ REQUIRE = {"skip": "all", "fail": "all", "stop": "all", "abort": "all", "continu
 """What its `on_dependency_failure` says, as our `require`: a failed dependency stops this agent, or never does."""
 
 _REFERENCE = re.compile(r"(?<!\$)\$\{\s*([A-Za-z][\w-]*)\.([\w.-]+)\s*\}")
-_SHELL = re.compile(r"[\n|;&<>$`]|^[^/.]*\s[^/.]*$")
+_SHELL = re.compile(r"[\n|;&<>$`]|^[^/.\s]*\s[^/.]*$")
 _OF_RUNS = frozenset({"input", "item", "loop", "agents", "dependencies", "variables"})
 
 

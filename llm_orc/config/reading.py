@@ -37,7 +37,7 @@ _VALUES: dict[str, Callable[[str], Any]] = {
     _MERGE: str,
 }
 _MAY_BE_OTHER = frozenset("~nNtTfF+-.0123456789<")
-_LADDER = re.compile(r"(?:[-?][ \t]+){1000}")  # the C parser takes quadratic time for it
+_LADDER = re.compile(r"(?<![-? \t])[ \t]*(?:[-?][ \t]+){1000}")  # the C parser takes quadratic time for it
 _UNSEEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|\ufeff")
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from llm_orc.config.reading import MAX_BYTES, MAX_DEPTH, Document, parse, read_text
 from llm_orc.domain.problem import Place, ProblemError
+from tests.config.said import of_ensemble
 from tests.project import run
 
 
@@ -201,3 +202,17 @@ def test_an_unreadable_file(tmp_path: Path) -> None:
             read_text(file, "secret")
     else:
         pytest.skip("root reads everything")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["x: [\n" + "- " * 50_000 + "x", "x: [\n{{" + " " * 100_000 + "\x85x", ("- " * 900 + "x\n") * 4000],
+    ids=["dashes", "blanks", "ladders"],
+)
+def test_a_long_line_is_told_as_soon_as_a_short_one(text: str) -> None:
+    assert len(said(text)) == 1  # in quadratic time it would take minutes
+
+
+def test_a_long_script_is_told_as_soon_as_a_short_one() -> None:
+    text = f"agents: [{{name: a, script: 'a{' ' * 500_000}a/'}}]"
+    assert of_ensemble(text) == []
