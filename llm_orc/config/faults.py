@@ -124,4 +124,5 @@ def _unknown_key(model: type[BaseModel], loc: KeyPath) -> tuple[str, str]:
     if owner in _FORMS.values() and any(key in form.model_fields for form in _FORMS.values()):
         return f"'{key}' belongs to another form of synthesis", "keep one: model_profile and prompt, concat, template or agent"
     legal = _legal_keys(owner)
-    return f"no key '{cut(key)}' in {called}", nearest(key, legal) or "there are: " + ", ".join(legal)
+    bodies = BODIES if owner is ModelAgent else ()  # a misspelt body key leaves a model agent behind
+    return f"no key '{cut(key)}' in {called}", nearest(key, [*legal, *bodies]) or "there are: " + ", ".join(legal)

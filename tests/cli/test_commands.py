@@ -44,7 +44,7 @@ def test_list_as_json(here: Project) -> None:
         "problems": [],
     }
     (problem,) = rows["broken"]["problems"]
-    assert problem.startswith(".llm-orc/ensembles/broken.yaml:1:20: no key 'comand' in a model agent\nhint: ")
+    assert problem.startswith(".llm-orc/ensembles/broken.yaml:1:20: no key 'comand' in a model agent\nhint: did you mean 'command'?")
     assert set(json.loads(here.run("list", "--json").out)) == {"ensembles", "profiles"}
 
 
