@@ -62,7 +62,7 @@ class Folder:
 
     def out_of_bounds(self, file: Path, named: str) -> Problem | None:
         """The problem of reading a file that lies outside of an untrusted project, links resolved."""
-        if self.trusted or file.resolve().is_relative_to(self.root):
+        if self.trusted or real(file).is_relative_to(self.root):
             return None
         return Problem(f"'{named}' lies outside of the project", hint=UNTRUSTED, untrusted=True)
 
@@ -131,9 +131,9 @@ def layers_of(where: Surroundings) -> tuple[Folder, ...]:
     user = where.settings
     folders.append(Folder(USER, user, user, trusted=True, where=where))
     project = project_folder(where)
-    if project and project.resolve() != user.resolve():
+    if project and real(project) != real(user):
         refuse_foreign(project, where)
-        root = project.parent.resolve()
+        root = real(project.parent)
         folders.append(Folder(PROJECT, project, root, is_trusted(root, where), where))
     return tuple(folders)
 
@@ -145,26 +145,31 @@ def folder_of(file: Path, known: Iterable[Folder], where: Surroundings) -> Folde
     """
     home = file.parent.parent if file.parent.name == "examples" and file.parent.parent.name == "ensembles" else file.parent
     home = home.parent if home.name == "ensembles" else home
-    real = home.resolve()
+    own = real(home)
     for folder in known:
-        if real == folder.path.resolve():
+        if own == real(folder.path):
             return folder
-    if real.is_relative_to(where.settings.resolve()):
-        return Folder(CALLED, home, real, trusted=True, where=where)
-    marked = (above for above in (real, *real.parents) if (above / ".git").exists() or (above / ".llm-orc").is_dir())
-    root = next((above for above in marked if above != where.home.resolve()), real)
+    if own.is_relative_to(real(where.settings)):
+        return Folder(CALLED, home, own, trusted=True, where=where)
+    marked = (above for above in (own, *own.parents) if (above / ".git").exists() or (above / ".llm-orc").is_dir())
+    root = next((above for above in marked if above != real(where.home)), own)
     return Folder(CALLED, home, root, is_trusted(root, where), where)
 
 
 def project_folder(where: Surroundings) -> Path | None:
     """The nearest `.llm-orc` upward, no further than the root of the repository or home."""
-    home = where.home.resolve()
+    home = real(where.home)
     for above in (where.cwd, *where.cwd.parents):
         if (above / ".llm-orc").is_dir():
             return above / ".llm-orc"
-        if above.resolve() == home or (above / ".git").exists():
+        if real(above) == home or (above / ".git").exists():
             return None
     return None
+
+
+def real(path: Path) -> Path:
+    """The path with links resolved, as far as they lead anywhere: `Path.resolve` raises where they lead in a circle."""
+    return Path(os.path.realpath(path))
 
 
 def _shipped() -> Path:

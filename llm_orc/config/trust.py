@@ -12,17 +12,17 @@ WORLD_WRITABLE = 0o002
 
 def is_trusted(folder: Path, where: Surroundings) -> bool:
     """Whether the user trusts what lies in this folder; raises ProblemError where the list of such folders is broken."""
-    return where.env.get("LLM_ORC_TRUST") == "1" or str(folder.resolve()) in trusted_folders(where)
+    return where.env.get("LLM_ORC_TRUST") == "1" or os.path.realpath(folder) in trusted_folders(where)
 
 
 def trust(folder: Path, where: Surroundings) -> None:
     """Remember that the user trusts this folder; raises ProblemError where that cannot be written."""
-    _remember({*trusted_folders(where), str(folder.resolve())}, where)
+    _remember({*trusted_folders(where), os.path.realpath(folder)}, where)
 
 
 def untrust(folder: Path, where: Surroundings) -> None:
     """Forget it again."""
-    _remember({*trusted_folders(where)} - {str(folder.resolve())}, where)
+    _remember({*trusted_folders(where)} - {os.path.realpath(folder)}, where)
 
 
 def trusted_folders(where: Surroundings) -> tuple[str, ...]:

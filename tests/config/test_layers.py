@@ -318,3 +318,11 @@ def test_an_example_called_by_its_path_belongs_to_the_layer_it_lies_in(machine: 
     layers = read_layers(machine(files))
     assert layers.around(".llm-orc/ensembles/examples/a.yaml") is layers
     assert layers.ensemble(".llm-orc/ensembles/examples/a.yaml").files.text("t.j2") == "T"
+
+
+@pytest.mark.parametrize("called", ["circle.yaml", "folder/x.yaml"])
+def test_links_in_a_circle_are_told(machine: Machine, called: str) -> None:
+    where = machine()
+    for name in ("circle.yaml", "folder"):
+        (where.cwd / name).symlink_to(name)
+    assert f"{called}: cannot be read: too many levels of symbolic links" in said(read_layers(where), called)
