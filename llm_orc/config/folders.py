@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,7 +41,7 @@ class Folder:
         if not _NAME.fullmatch(name):
             return None
         candidates = (home / f"{name}{suffix}" for home in self._homes(kind) for suffix in SUFFIXES)
-        return next(filter(_is_file, candidates), None)
+        return next((path for path in candidates if surely(path.is_file)), None)
 
     def files(self, kind: str, name: str | None = None) -> Iterator[tuple[str, Path]]:
         """Each name and its file in `ensembles` or `profiles`, or only that of `name`."""
@@ -151,7 +151,7 @@ def folder_of(file: Path, known: Iterable[Folder], where: Surroundings) -> Folde
             return folder
     if own.is_relative_to(real(where.settings)):
         return Folder(CALLED, home, own, trusted=True, where=where)
-    marked = (above for above in (own, *own.parents) if (above / ".git").exists() or (above / ".llm-orc").is_dir())
+    marked = (above for above in (own, *own.parents) if surely((above / ".git").exists) or surely((above / ".llm-orc").is_dir))
     root = next((above for above in marked if above != real(where.home)), own)
     return Folder(CALLED, home, root, is_trusted(root, where), where)
 
@@ -160,9 +160,9 @@ def project_folder(where: Surroundings) -> Path | None:
     """The nearest `.llm-orc` upward, no further than the root of the repository or home."""
     home = real(where.home)
     for above in (where.cwd, *where.cwd.parents):
-        if (above / ".llm-orc").is_dir():
+        if surely((above / ".llm-orc").is_dir):
             return above / ".llm-orc"
-        if real(above) == home or (above / ".git").exists():
+        if real(above) == home or surely((above / ".git").exists):
             return None
     return None
 
@@ -180,16 +180,17 @@ def _shipped() -> Path:
 
 def _yaml_files(folder: Path) -> list[Path]:
     try:
-        found = [path for path in folder.iterdir() if path.suffix in SUFFIXES and _is_file(path)]
+        found = [path for path in folder.iterdir() if path.suffix in SUFFIXES and surely(path.is_file)]
     except OSError:
         return []
     return sorted(found, key=lambda path: (path.stem, path.suffix))
 
 
-def _is_file(path: Path) -> bool:
+def surely(question: Callable[[], bool]) -> bool:
+    """What a path answers; a no where it lies in a folder that may not be looked into, or has too long a name."""
     try:
-        return path.is_file()
-    except OSError:  # in a folder that may not be looked into, or with too long a name
+        return question()
+    except OSError:
         return False
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from llm_orc.config.expansion import expand
-from llm_orc.config.folders import PROJECT, SUFFIXES, USER, Folder, FolderFiles, folder_of, layers_of
+from llm_orc.config.folders import PROJECT, SUFFIXES, USER, Folder, FolderFiles, folder_of, layers_of, surely
 from llm_orc.config.reading import Document
 from llm_orc.config.rest import HalfReadError
 from llm_orc.config.settings import ENVIRONMENT, Config, Settings, merged, read_config, read_environment
@@ -93,7 +93,7 @@ class Layers:
             return self.ensembles[name_or_path]
         except KeyError:
             close = nearest(name_or_path, self.ensembles)
-            if (self.where.cwd / name_or_path.replace("\0", "")).is_file():
+            if surely((self.where.cwd / name_or_path.replace("\0", "")).is_file):
                 close = f"a file is called by its path: ./{name_or_path}"
             hint = f"{close} see: llm-orc list ensembles".strip()
             raise ProblemError(Problem(f"no ensemble '{name_or_path}'", hint=hint)) from None

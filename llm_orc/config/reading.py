@@ -99,7 +99,7 @@ def read_text(path: Path, shown: str) -> str:
     except IsADirectoryError:
         raise ProblemError(Problem("is a folder, not a file", place)) from None
     except OSError as error:
-        raise ProblemError(Problem(f"cannot be read: {(error.strerror or 'the system says no').lower()}", place)) from None
+        raise ProblemError(Problem(f"cannot be read: {reason(error)}", place)) from None
     except ValueError:  # a NUL in the name
         raise ProblemError(Problem("is no name of a file", place)) from None
     if len(raw) > MAX_BYTES:
@@ -110,6 +110,11 @@ def read_text(path: Path, shown: str) -> str:
         before = raw[: error.start].decode("utf-8-sig", errors="replace")
         where = _place_of(before, len(before), shown)
         raise ProblemError(Problem("is no UTF-8 text", where, hint="save the file as UTF-8")) from None
+
+
+def reason(error: OSError) -> str:
+    """Why the system refused, in its own words."""
+    return (error.strerror or "the system says no").lower()
 
 
 def parse(text: str, file: str) -> Document:

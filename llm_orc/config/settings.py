@@ -8,7 +8,7 @@ from pydantic import Field, PrivateAttr
 
 from llm_orc.config.expansion import expand
 from llm_orc.config.folders import PROJECT, Folder, FolderFiles
-from llm_orc.config.reading import Document, parse
+from llm_orc.config.reading import Document, parse, reason
 from llm_orc.config.secrets import refuse_keys
 from llm_orc.config.unbuilt import UNBUILT
 from llm_orc.config.written import screen, validated
@@ -83,7 +83,10 @@ class Config:
 
 def read_config(folder: Folder, env: Mapping[str, str]) -> Config | None:
     """The config.yaml of a folder, checked; None where there is none; raises ProblemError."""
-    file = next((path for name in ("config.yaml", "config.yml") if (path := folder.path / name).exists()), None)
+    try:
+        file = next((path for name in ("config.yaml", "config.yml") if (path := folder.path / name).exists()), None)
+    except OSError as error:
+        raise ProblemError(Problem(f"cannot be read: {reason(error)}", Place(folder.where.shown(folder.path)))) from None
     if file is None:
         return None
     document = folder.document(file)

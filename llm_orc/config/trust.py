@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 
+from llm_orc.config.reading import reason
 from llm_orc.config.surroundings import Surroundings
 from llm_orc.domain.problem import Place, Problem, ProblemError
 
@@ -32,7 +33,9 @@ def trusted_folders(where: Surroundings) -> tuple[str, ...]:
         folders = json.loads(file.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return ()
-    except (OSError, ValueError):
+    except OSError as error:
+        raise ProblemError(Problem(f"cannot be read: {reason(error)}", Place(where.shown(file)))) from None
+    except ValueError:
         folders = None
     if not isinstance(folders, list) or not all(isinstance(folder, str) for folder in folders):
         raise ProblemError(Problem("cannot be read as a list of folders", Place(where.shown(file)), "remove it, then: llm-orc trust"))
@@ -66,5 +69,4 @@ def _remember(folders: set[str], where: Surroundings) -> None:
             written.write("\n")
         Path(name).replace(file)
     except OSError as error:
-        reason = (error.strerror or "the system says no").lower()
-        raise ProblemError(Problem(f"cannot be written: {reason}", Place(where.shown(file)))) from None
+        raise ProblemError(Problem(f"cannot be written: {reason(error)}", Place(where.shown(file)))) from None

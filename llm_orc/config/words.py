@@ -61,7 +61,7 @@ def cut(text: str) -> str:
 def _expected(fault: Any) -> str:
     kind = fault["type"]
     if kind == "literal_error":
-        return str(fault["ctx"]["expected"]).replace("'", "")
+        return str(fault["ctx"]["expected"]).replace("'", "").replace("True", "true")
     if kind in _BOUNDS:
         name, word = _BOUNDS[kind]
         return f"{word} {fault['ctx'][name]:g}"

@@ -68,6 +68,7 @@ def mapping_of(document: Document, hint: str) -> dict[str, Any]:
     if isinstance(document.data, dict) and document.data:
         return document.data
     if not document.data:
+        document.check()  # it is empty because of what is wrong with it
         document.fault((), "is empty", hint)
     else:
         what = "a list" if isinstance(document.data, list) else "a single text"

@@ -57,6 +57,8 @@ def _plain_name(entry: object) -> object:
 def _no_key(name: str) -> str:
     if name.endswith("_API_KEY") or name.startswith("LLM_ORC_"):
         raise ValueError(f"'{name}' is never handed to a script or command")
+    if not name or "=" in name or "\0" in name:
+        raise ValueError(f"'{name}' is no name of an environment variable; values come from where llm-orc is called")
     return name
 
 

@@ -84,6 +84,10 @@ class Said(str):
     def __bool__(self) -> bool:
         return self.ok and bool(self.strip())
 
+    def __iter__(self) -> Iterator[str]:
+        """Nothing where there is no reply: a fan-out that did not run has no children."""
+        return str.__iter__(self) if self.ok else iter(())
+
 
 class SaidByAll(Said):
     """A fan-out's reply in a template: its text, and its children's replies one by one."""

@@ -109,3 +109,16 @@ def test_home_as_a_project_trusts_nothing_below_it(machine: Machine) -> None:
     where = machine({"~/.llm-orc/ensembles/a.yaml": AGENTS, "~/downloads/x.yaml": AGENTS, ".git/HEAD": ""})
     trust(where.home, where)
     assert not read_layers(where).ensemble("../downloads/x.yaml").files.trusted
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root reads everything")
+@pytest.mark.parametrize("closed", [".llm-orc", "~/.config/llm-orc", "~/.config/llm-orc/trusted.json"])
+def test_what_may_not_be_looked_into_is_told(machine: Machine, closed: str) -> None:
+    where = machine({".llm-orc/ensembles/a.yaml": AGENTS, "~/.config/llm-orc/trusted.json": "[]"})
+    path = where.home / closed[2:] if closed.startswith("~") else where.cwd / closed
+    path.chmod(0)
+    try:
+        with pytest.raises(ProblemError, match="cannot be read: permission denied"):
+            read_layers(where)
+    finally:
+        path.chmod(0o700)

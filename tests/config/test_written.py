@@ -55,6 +55,7 @@ def test_the_file_gives_the_name_and_what_is_left_empty_is_left_out() -> None:
     ("text", "problems"),
     [
         ("", ["review.yaml: is empty\nhint: an ensemble begins with its agents: agents: [{name: first, prompt: ...}]"]),
+        ("? [a]\n: b", ["review.yaml:1:3: a key has to be a plain text\nhint: quote a text that begins with a bracket"]),
         ("# nothing", ["review.yaml: is empty\nhint: an ensemble begins with its agents: agents: [{name: first, prompt: ...}]"]),
         (
             "- a",
@@ -121,6 +122,14 @@ def test_the_file_gives_the_name_and_what_is_left_empty_is_left_out() -> None:
                 "review.yaml:2:13: '1x' is no name\nhint: a name has letters, digits, - and _, a letter first",
                 "review.yaml:2:25: no key 'typ' in a variable\nhint: did you mean 'type'?",
             ],
+        ),
+        (
+            "agents: [{name: a}]\nsynthesis: {concat: false}",
+            ["review.yaml:2:21: 'concat' must be true, not false"],
+        ),
+        (
+            "agents: [{name: a, script: x, env: [A=1, PATH]}]",
+            ["review.yaml:1:37: 'A=1' is no name of an environment variable; values come from where llm-orc is called"],
         ),
         (
             "agents: [{name: a}]\nsynthesis: {concat: true, prompt: x}",

@@ -1,7 +1,7 @@
 import pytest
 
 from llm_orc.domain.ensemble import NoFiles
-from llm_orc.domain.message import FailedError
+from llm_orc.domain.message import FailedError, Outcome
 from llm_orc.domain.prompt import ALWAYS, Templates, check
 from llm_orc.domain.said import Scope
 
@@ -53,3 +53,9 @@ def test_what_cannot_be_worked_out_fails_its_reader(text: str) -> None:
 
 def test_powers_of_numbers_work() -> None:
     assert Templates(NoFiles()).read("{{ 2 ** 10 }} {{ 2 ** -1 }} {{ 2.5 ** 2 }}", "prompt").render(SCOPE) == "1024 0.5 6.25"
+
+
+def test_a_fan_out_that_did_not_run_has_nothing_to_go_through() -> None:
+    scope = Scope("the input", {}, {"each": Outcome("skipped", cause="when")})
+    text = "{% for reply in agents.each %}[{{ reply }}]{% else %}nobody{% endfor %}: {{ agents.each }}"
+    assert Templates(NoFiles()).read(text, "prompt").render(scope) == "nobody: [no reply from each: when]"
