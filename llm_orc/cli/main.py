@@ -1,6 +1,7 @@
 """The console script: the one place where an error becomes words and an exit code."""
 
 import os
+import gc
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ _SECRET = ("KEY", "TOKEN", "SECRET", "PASS", "CREDENTIAL")
 
 def main(args: Sequence[str] | None = None) -> int:
     """Do what the command line says; the exit code."""
+    gc.set_threshold(100_000, 20, 100)  # nearly all that a start makes stays: looking for rubbish took 7 % of it, and 15 % of large runs
     words = list(sys.argv[1:] if args is None else args)
     if sys.platform == "win32":
         sys.stderr.write("llm-orc runs on Linux and macOS. On Windows, use it inside WSL.\n")
