@@ -12,6 +12,7 @@ from llm_orc.domain.ensemble import (
     CommandAgent,
     ConcatSynthesis,
     Defaults,
+    Ensemble,
     EnsembleAgent,
     FanOut,
     Limits,
@@ -22,6 +23,7 @@ from llm_orc.domain.ensemble import (
     Variable,
 )
 from llm_orc.domain.problem import KeyPath, nearest
+from llm_orc.domain.profile import Profile
 
 BODIES: Mapping[str, type[BaseModel]] = {"model": ModelAgent, "script": ScriptAgent, "command": CommandAgent, "ensemble": EnsembleAgent}
 _FORMS: Mapping[str, type[BaseModel]] = {
@@ -35,6 +37,11 @@ _PARTS: Mapping[str, tuple[type[BaseModel], str]] = {
     "defaults": (Defaults, "defaults"),
     "limits": (Limits, "limits"),
 }
+_WHOLES = (Ensemble, FanOut, Profile)
+KEYS = frozenset(
+    key for model in (*BODIES.values(), *_FORMS.values(), *(part for part, _ in _PARTS.values()), *_WHOLES) for key in model.model_fields
+)
+"""Every key that is known anywhere in an ensemble or a profile."""
 
 
 def note_faults(document: Document, model: type[BaseModel], error: ValidationError, prefix: KeyPath = ()) -> None:

@@ -159,7 +159,7 @@ def _find_template(document: Document, folder: Folder) -> None:
 
 def _screen(document: Document, data: dict[str, Any]) -> None:
     refuse_keys(document, data, ())
-    screen(document, data, "config", ())
+    screen(document, data, "config", (), Settings.model_fields)
     if isinstance(limits := data.get("limits"), dict):
         screen(document, limits, "limits", ("limits",))
     for key in [key for key in data if key not in Settings.model_fields]:

@@ -1,12 +1,13 @@
 """A document as an ensemble or a profile: what is written is screened, then validated."""
 
 import re
+from collections.abc import Collection
 from pathlib import PurePath
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from llm_orc.config.faults import at, note_faults
+from llm_orc.config.faults import KEYS, at, note_faults
 from llm_orc.config.foreign import refuse_references, translate, translate_agent, translate_ensemble
 from llm_orc.config.reading import Document
 from llm_orc.config.rest import half_read
@@ -96,9 +97,9 @@ def file_name(path: PurePath) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "-", path.stem).lstrip("-_0123456789") or "ensemble"
 
 
-def screen(document: Document, data: dict[str, Any], where: str, path: KeyPath) -> None:
-    """Take out what is empty, what is not built, and what pydantic would be too kind to."""
-    for key in [key for key, value in data.items() if value is None]:
+def screen(document: Document, data: dict[str, Any], where: str, path: KeyPath, known: Collection[str] = KEYS) -> None:
+    """Take out the keys without a value, what is not built, and what pydantic would be too kind to."""
+    for key in [key for key, value in data.items() if value is None and key in known]:
         del data[key]
     refuse_unbuilt(document, data, where, path)
     for key in _NUMBERS:

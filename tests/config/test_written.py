@@ -140,6 +140,17 @@ def test_the_file_gives_the_name_and_what_is_left_empty_is_left_out() -> None:
                 )
             ],
         ),
+        (
+            "agents: [{name: a}]\nlimits: {max_parallel:5}",
+            ["review.yaml:2:10: no key 'max_parallel:5' in limits\nhint: did you mean 'max_parallel'?"],
+        ),
+        (
+            "agents: [{name: a, promt: }]\nsynthesi:",
+            [
+                "review.yaml:1:20: no key 'promt' in a model agent\nhint: did you mean 'prompt'?",
+                "review.yaml:2:1: no key 'synthesi' in an ensemble\nhint: did you mean 'synthesis'?",
+            ],
+        ),
         ("agents: [{name: a}]\nsynthesis: true", ["review.yaml:2:12: 'synthesis' must be keys and values, not true"]),
         ("agents: [{name: a}]\nversion: 2", ["review.yaml:2:10: 'version' must be 1, not 2"]),
         (
