@@ -81,7 +81,8 @@ def _ours(command: Any, ctx: Any) -> Any:
 
 
 def _take_as_it_is(param: Any) -> None:
-    if param.type_descriptor.annotation in (str, bool, list[str]):
+    # Another typer may have no such thing: then it starts slower, and works as well.
+    if getattr(getattr(param, "type_descriptor", None), "annotation", None) in (str, bool, list[str]):
         param.get_runtime_param = _AsItIs
 
 

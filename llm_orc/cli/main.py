@@ -1,7 +1,7 @@
 """The console script: the one place where an error becomes words and an exit code."""
 
-import os
 import gc
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
