@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from llm_orc.cli.terminal import Terminal
 from llm_orc.domain.problem import Problem, ProblemError
 from llm_orc.render.problems import told
+from llm_orc.render.safe import one_line
 
 if TYPE_CHECKING:
     from llm_orc.config.layers import Layers
@@ -45,7 +46,7 @@ def _ask_for_trust(terminal: Terminal, name: str, asked: Sequence[Problem]) -> N
 
     folders = untrusted_folders(terminal, name)
     terminal.say(told((Problem(problem.what, problem.place, warning=True) for problem in asked), color=terminal.stderr.color))
-    if not terminal.agrees(f"Trust everything in {', '.join(map(str, folders))}, now and later?"):
+    if not terminal.agrees(f"Trust everything in {one_line(', '.join(map(str, folders)))}, now and later?"):
         raise ProblemError(*asked)
     for folder in folders:
         trust(folder, terminal.where)

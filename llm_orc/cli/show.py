@@ -60,7 +60,7 @@ def _print(terminal: "Terminal", ensemble: "Ensemble", *, json: bool) -> None:
     from llm_orc.render.safe import one_line
 
     width = terminal.stdout.width
-    terminal.answer(f"{one_line(ensemble.name)}  {one_line(ensemble.description)}".rstrip() + f"\n{ensemble.source.file}\n")
+    terminal.answer(f"{one_line(ensemble.name)}  {one_line(ensemble.description)}".rstrip() + f"\n{one_line(ensemble.source.file)}\n")
     if ensemble.default_task:
         terminal.answer(f"\nwithout input  {one_line(ensemble.default_task)}\n")
     if ensemble.variables:

@@ -32,23 +32,25 @@ def trust(
     """
     from llm_orc.config.trust import is_trusted, untrust
     from llm_orc.config.trust import trust as remember
+    from llm_orc.render.safe import one_line
 
     terminal: Terminal = ctx.obj
     root = _project(terminal.where, folder)
+    shown = one_line(str(root))
     if revoke:
         untrust(root, terminal.where)
-        terminal.say(f"no longer trusted: {root}\n")
+        terminal.say(f"no longer trusted: {shown}\n")
         return 0
     if is_trusted(root, terminal.where):
-        terminal.say(f"trusted already: {root}\n")
+        terminal.say(f"trusted already: {shown}\n")
         return 0
-    found = "".join(f"  {line}\n" for line in _runs(replace(terminal.where, cwd=root)))
-    terminal.say(f"in {root} these would run:\n{found}" if found else f"in {root} nothing is found that would run now\n")
+    found = "".join(f"  {one_line(line)}\n" for line in _runs(replace(terminal.where, cwd=root)))
+    terminal.say(f"in {shown} these would run:\n{found}" if found else f"in {shown} nothing is found that would run now\n")
     if not yes and terminal.can_ask and not terminal.agrees("Trust everything in this folder, now and later?"):
         terminal.say("not trusted\n")
         return 1
     remember(root, terminal.where)
-    terminal.say(f"trusted: {root}\n")
+    terminal.say(f"trusted: {shown}\n")
     return 0
 
 

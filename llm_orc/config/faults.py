@@ -37,7 +37,7 @@ _PARTS: Mapping[str, tuple[type[BaseModel], str]] = {
     "defaults": (Defaults, "defaults"),
     "limits": (Limits, "limits"),
 }
-_WHOLES = (Ensemble, FanOut, Profile)
+_WHOLES: tuple[type[BaseModel], ...] = (Ensemble, FanOut, Profile)
 KEYS = frozenset(
     key for model in (*BODIES.values(), *_FORMS.values(), *(part for part, _ in _PARTS.values()), *_WHOLES) for key in model.model_fields
 )

@@ -22,7 +22,7 @@ HEAD = 400
 """Characters of a long prompt that are shown."""
 DEEPEST = 100
 """Levels of a value; what lies deeper is null, as no parser need go further."""
-_ESCAPED = re.compile("[\x7f-\x9f\ud800-\udfff]")
+_ESCAPED = re.compile("[\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class Json:

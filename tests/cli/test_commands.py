@@ -294,6 +294,19 @@ def test_trust_shows_what_would_run_and_is_remembered(project: NewProject) -> No
     assert here.run("invoke", "echo", "x").code == 2
 
 
+def test_what_would_run_cannot_hide_itself_from_who_is_asked(project: NewProject) -> None:
+    text = 'agents: [{name: a, command: ["rm\\r\\e[2Kls", "\\u202e-rf"]}]\n'
+    here = project({"cl\x1b[2Koned/.llm-orc/ensembles/x.yaml": text})
+    cloned = f"{here.path}/cl\u241b[2Koned"
+    assert here.run("trust", cwd="cl\x1b[2Koned").err == (
+        f"in {cloned} these would run:\n  .llm-orc/ensembles/x.yaml:1:29: rm\u240d\u241b[2Kls \ufffd-rf\ntrusted: {cloned}\n"
+    )
+    here.run("trust", "--revoke", cwd="cl\x1b[2Koned")
+    asked = here.run_pty("invoke", "x", "hi", cwd="cl\x1b[2Koned", keys=[("[y/N]", "n\n")]).err
+    assert f"Trust everything in {cloned}, now and later?" in asked
+    assert "\x1b[2K" not in asked
+
+
 def test_trust_where_there_is_nothing(project: NewProject) -> None:
     here = project({"plain/x": ""})
     assert here.run("trust").err.startswith("error: there is no project here\n")

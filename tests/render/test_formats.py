@@ -11,7 +11,7 @@ from llm_orc.domain.event import Answered, Cancelled, Delta, Failed, RunEnded, R
 from llm_orc.domain.message import Failure, Kind, Reply, Usage
 from llm_orc.domain.problem import ProblemError
 from llm_orc.render.formats import FORMATS, open_format
-from llm_orc.render.json import LONG_PROMPT
+from llm_orc.render.json import LONG_PROMPT, to_json
 from llm_orc.render.output_schema import output_schema
 from llm_orc.render.text import final_node
 from tests.render.runs import answered, begun, one_agent, paper, plan_of, played, run_of
@@ -312,3 +312,10 @@ def test_a_template_that_breaks_still_shows_the_result(tmp_path: Path) -> None:
     with pytest.raises(ProblemError, match=r"there is no 'nothing'"):
         played(open_format(str(file), page), *one_agent("yes"))
     assert sheet.text == "yes\n"
+
+
+def test_no_json_drives_a_terminal() -> None:
+    text = "".join(map(chr, (0x1B, 0x7F, 0x9B, 0x202E, 0x2066, 0xD800)))
+    written = to_json({"text": text})
+    assert written.isascii()
+    assert json.loads(written) == {"text": text}
