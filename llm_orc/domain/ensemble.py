@@ -62,6 +62,14 @@ def _no_key(name: str) -> str:
     return name
 
 
+def _runnable(words: tuple[str, ...]) -> tuple[str, ...]:
+    if not words[0].strip():
+        raise ValueError("'command' begins with the name of a program, not with an empty text")
+    if any("\0" in word for word in words):
+        raise ValueError("'command' holds a NUL character, which no program can be given")
+    return words
+
+
 EnvironmentNames = tuple[Annotated[str, AfterValidator(_no_key)], ...]
 
 
@@ -155,7 +163,7 @@ class ScriptAgent(Common):
 class CommandAgent(Prompted):
     """An agent whose body is a command, run without a shell; its stdin is its prompt, else the input."""
 
-    command: Annotated[tuple[str, ...], Field(min_length=1)]
+    command: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_runnable)]
     """The program and its arguments."""
     success_codes: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
     """Exit codes that count as success."""

@@ -128,6 +128,14 @@ def test_the_file_gives_the_name_and_what_is_left_empty_is_left_out() -> None:
             ["review.yaml:2:21: 'concat' must be true, not false"],
         ),
         (
+            "agents: [{name: a, command: ['', x]}, {name: b, command: [cat, \"a\\0b\"]}, {name: c, command: []}]",
+            [
+                "review.yaml:1:29: 'command' begins with the name of a program, not with an empty text",
+                "review.yaml:1:58: 'command' holds a NUL character, which no program can be given",
+                "review.yaml:1:93: 'command' must not be empty",
+            ],
+        ),
+        (
             "agents: [{name: a, script: x, env: [A=1, PATH]}]",
             ["review.yaml:1:37: 'A=1' is no name of an environment variable; values come from where llm-orc is called"],
         ),
