@@ -125,7 +125,7 @@ class Session:
 
     @contextmanager
     def stopped_by_signals(self) -> "Iterator[None]":
-        """Ctrl-C, SIGTERM and a closed terminal end the run; a second Ctrl-C ends the program at once."""
+        """Ctrl-C, SIGTERM and a closed terminal end the run, however often they come; a second Ctrl-C ends the program at once."""
         loop = asyncio.get_running_loop()
         causes: Mapping[signal.Signals, Cause] = {
             signal.SIGINT: "interrupt",
@@ -134,7 +134,8 @@ class Session:
         }
 
         def stop(number: signal.Signals) -> None:
-            loop.remove_signal_handler(number)
+            if number == signal.SIGINT:
+                loop.remove_signal_handler(number)
             self.stop(causes[number])
 
         for number in causes:

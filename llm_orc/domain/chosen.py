@@ -29,6 +29,8 @@ def leaves_of(agents: Agents, choices: Choices) -> tuple[str, ...]:
 def wrong_choices(ensemble: Ensemble, agents: Agents, choices: Choices) -> list[Problem]:
     """Flags that name no agent, or one that they do not fit."""
     problems = []
+    if choices.max_parallel is not None and choices.max_parallel < 1:
+        problems.append(Problem(f"max_parallel: {choices.max_parallel} calls at once are none", hint="a whole number, 1 or more"))
     named = [("--only", name) for name in choices.only] + [("--profile", name) for name in choices.profiles]
     for flag, name in named:
         if name not in agents:

@@ -1,6 +1,7 @@
 """How a fan-out joins the replies of its children."""
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from typing import Any, Literal
 
 from llm_orc.domain.message import FailedError, Failure, Kind, Outcome, Reply
@@ -48,7 +49,7 @@ def _merge(into: dict[str, Any], value: Mapping[str, Any], whose: str) -> None:
     for key, new in value.items():
         old = into.get(key, new)
         if key not in into:
-            into[key] = list(new) if isinstance(new, list) else dict(new) if isinstance(new, Mapping) else new
+            into[key] = deepcopy(new)  # what is appended later is not said by that child
         elif isinstance(old, list) and isinstance(new, list):
             old += new
         elif isinstance(old, dict) and isinstance(new, Mapping):

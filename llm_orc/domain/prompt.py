@@ -3,7 +3,7 @@
 jinja2 is imported when the first text is met whose tags are more than names.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from llm_orc.domain.ensemble import Files
 from llm_orc.domain.message import FailedError, Failure, Kind
 from llm_orc.domain.plain import filled, split_plain
 from llm_orc.domain.problem import Problem, ProblemError, nearest
-from llm_orc.domain.said import Said, Scope, identifier, printed
+from llm_orc.domain.said import Said, Scope, identifier, printed, text_of
 
 if TYPE_CHECKING:
     import jinja2
@@ -87,8 +87,9 @@ class Template:
         with _evaluating(self.key):
             environment = self.environment()
             value = environment.compile_expression(expression, undefined_to_none=False)(scope.names())
-            if isinstance(value, environment.undefined):
-                str(value)  # tells what is not there
+            if isinstance(value, Iterator):
+                value = list(value)  # what filters give one by one would be true even where it is empty
+            text_of(value)  # tells what is not there, however deep it lies
             return value
 
 

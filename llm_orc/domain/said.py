@@ -18,8 +18,12 @@ def identifier(name: str) -> str:
 
 
 def as_json(value: Any) -> str:
-    """A value as JSON on one line; what JSON does not know is printed as text."""
-    return json.dumps(value, ensure_ascii=False, default=str)
+    """A value as JSON on one line; what JSON does not know is printed as text. Raises FailedError `malformed` where that is not enough."""
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str)
+    except (TypeError, ValueError, RecursionError):
+        what = "a value that JSON cannot say: too deep, without end, or with keys that are no texts"
+        raise FailedError(Failure(Kind.MALFORMED, what)) from None
 
 
 def printed(value: Any) -> Any:

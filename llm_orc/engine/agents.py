@@ -1,7 +1,6 @@
 """What the four bodies of an agent do when it is its turn."""
 
 import asyncio
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, assert_never
@@ -32,6 +31,14 @@ class Call:
 
     async def reply(self) -> Reply:
         """What a model, script, command or function says; raises FailedError."""
+        try:
+            return await self._by_body()
+        except asyncio.CancelledError:
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise
+            raise FailedError(Failure(Kind.CANCELLED, "it cancelled itself")) from None  # a stranger's code: nobody cancelled us
+
+    async def _by_body(self) -> Reply:
         agent = self.planned.agent
         match agent:
             case ModelAgent():
@@ -142,4 +149,4 @@ def _told(outcome: Outcome) -> Mapping[str, Any]:
 
 
 def _encoded(handed: Mapping[str, Any]) -> bytes:
-    return json.dumps(handed, ensure_ascii=False, default=str).encode(errors="replace")
+    return as_json(handed).encode(errors="replace")

@@ -11,7 +11,7 @@ from llm_orc.domain.gather import gathered
 from llm_orc.domain.message import FailedError, Failure, Kind, Outcome, Reply, Tell
 from llm_orc.domain.plan import Plan, PlannedAgent
 from llm_orc.domain.result import result_of
-from llm_orc.domain.said import MISSING, ProfileItem, Scope, json_of, selected
+from llm_orc.domain.said import MISSING, ProfileItem, SaidByAll, Scope, json_of, selected
 from llm_orc.engine.agents import Call
 from llm_orc.engine.asks import Turn
 from llm_orc.engine.limits import Slots, Stopwatch
@@ -263,6 +263,8 @@ class Node:
             source = planned.depends_on[0]
             outcome, whence = scope.outcomes[source], f"the reply of '{source}'"
             items = selected(source, outcome, agent.input_key) if agent.input_key else json_of(source, outcome)
+        if isinstance(items, SaidByAll):
+            items = list(items)
         if isinstance(items, Mapping | str) or not isinstance(items, Sequence):
             raise FailedError(Failure(Kind.MALFORMED, f"{whence} is no list", "fan_out needs a JSON list to go over"))
         return items

@@ -108,10 +108,12 @@ def _feed(transport: asyncio.SubprocessTransport, stdin: bytes) -> None:
 
 async def _end(transport: asyncio.SubprocessTransport, process: _Process) -> None:
     """Nothing of the group is left: first asked to go (unless it is gone), then made to."""
-    if not process.exited.done():
-        _signal(transport, signal.SIGTERM)
-        await asyncio.wait({process.exited}, timeout=_GRACE_SECONDS)
-    _signal(transport, signal.SIGKILL)
+    try:
+        if not process.exited.done():
+            _signal(transport, signal.SIGTERM)
+            await asyncio.wait({process.exited}, timeout=_GRACE_SECONDS)
+    finally:  # where we are cut off a second time, too
+        _signal(transport, signal.SIGKILL)
     await asyncio.wait({process.exited}, timeout=10 * _GRACE_SECONDS)  # else asyncio complains of a process it cannot tell us of
     # With every writer dead the pipes run dry, so that what was written last is still read.
     await asyncio.wait({process.closed}, timeout=_GRACE_SECONDS)

@@ -29,7 +29,7 @@ class FromPython:
 
         async def guarded(request: Request, tell: Tell) -> Reply:
             try:
-                return await self._ask(request, tell)
+                return _checked(self._name, await self._ask(request, tell))
             except FailedError:
                 raise
             except Exception as error:
@@ -42,10 +42,18 @@ class FromPython:
         """It is its author's."""
 
 
+def _checked(name: str, said: object) -> Reply:
+    if not isinstance(said, Reply):
+        raise FailedError(Failure(Kind.MALFORMED, f"the callable '{name}' returned {type(said).__name__}, not a Reply", "return a Reply"))
+    if not said.text.strip():
+        raise FailedError(Failure(Kind.EMPTY, f"the callable '{name}' returned an empty reply", "raise FailedError to say why"))
+    return said
+
+
 def _takes_two(ask: Ask | Prompted) -> bool:
     try:
         inspect.signature(ask).bind(None, None)
-    except TypeError:
+    except (TypeError, ValueError):  # ValueError: a callable that does not say what it takes
         return False
     return True
 

@@ -95,6 +95,41 @@ def test_when_that_reads_no_json_fails_its_agent_and_nobody_else() -> None:
     assert run.nodes["reader"].status == "succeeded"
 
 
+def test_what_a_filter_gives_one_by_one_is_a_list() -> None:
+    lab = Lab(answer=lambda request: '{"files": ["a.py", "b.c"]}' if request.node == "facts" else request.messages[-1].text)
+    some, none = (f"{{{{ agents.facts.json.files | select('equalto', '{name}') }}}}" for name in ("b.c", "c"))
+    agents = [agent("facts"), agent("yes", when=some), agent("no", when=none), agent("each", fan_out={"items": some}, prompt="{{ item }}!")]
+    run = lab.run({"agents": agents})
+    assert (run.nodes["yes"].status, run.nodes["no"].cause) == ("succeeded", "when")
+    assert run.nodes["each"].text == '["b.c!"]'
+
+
+def test_items_may_be_the_replies_of_a_fan_out() -> None:
+    lab = Lab(answer=lambda request: request.messages[-1].text + "!")
+    run = lab.run({"agents": [agent("a", fan_out={"items": ["x", "y"]}), agent("b", fan_out={"items": "{{ agents.a }}"}, gather="text")]})
+    assert run.result == "x!!\n\ny!!"
+
+
+@pytest.mark.parametrize("text", ["{{ [[agents.facts.json.nope]] }}", "{{ agents.facts.json | map(attribute='nope') }}"])
+def test_what_is_not_there_fails_its_agent_however_deep_it_lies(text: str) -> None:
+    run = Lab(answer=lambda _: "[{}]").run({"agents": [agent("facts"), agent("each", fan_out={"items": text}), agent("other")]})
+    assert run.nodes["each"].cause.startswith("malformed: 'items': there is no 'nope'")
+    assert run.nodes["other"].status == "succeeded"
+
+
+def test_a_template_that_asks_for_too_much_fails_its_agent() -> None:
+    run = Lab().run({"agents": [agent("a", prompt="{{ 'x' * 10 ** 15 }}"), agent("b")]})
+    assert run.nodes["a"].cause == "malformed: 'prompt': it does not work on these values"
+
+
+def test_json_that_nests_as_deep_as_can_be_read_ends_no_run() -> None:
+    nested = iter([depth * "[" + depth * "]" for depth in range(900, 1000)])
+    lab = Lab(answer=lambda request: next(nested) if request.node == "a" else "ok")
+    for _ in range(100):
+        run = lab.run({"agents": [agent("a"), agent("b", "a", fan_out=True), agent("c")]})
+        assert run.nodes["c"].status == "succeeded"
+
+
 def test_when_never_takes_a_text_for_true() -> None:
     run = Lab().run({"variables": {"mode": {"default": "no"}}, "agents": [agent("a", when="{{ variables.mode }}")]})
     assert run.nodes["a"].cause == "malformed: 'when' gave the text 'no', which is neither true nor false"

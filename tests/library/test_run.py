@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,6 +27,9 @@ from llm_orc import (
 from llm_orc.domain.event import Delta, Happening, RunEnded, RunStarted
 from llm_orc.domain.message import Tell
 from tests.project import NewProject
+
+LOOP: list[object] = []
+LOOP.append(LOOP)
 
 
 async def shout(prompt: str) -> str:
@@ -72,6 +76,63 @@ def test_what_a_function_raises_is_the_failure_of_its_agent(nowhere: dict[str, o
     assert run.nodes["bad"].cause == "script: LookupError: hey"
     assert run.nodes["good"].text == "HEY"
     assert run.exit_code == 3
+
+
+@pytest.mark.parametrize("value", [LOOP, {(1, 2): 3}], ids=["circular", "keys"])
+def test_what_json_cannot_say_is_the_failure_of_its_agent(value: object, nowhere: dict[str, object]) -> None:
+    async def strange(_: str) -> object:
+        return value
+
+    ensemble = Ensemble(name="mine", agents=(FunctionAgent(name="bad", function=strange), FunctionAgent(name="good", function=shout)))
+    run = llm_orc.run(ensemble, "hey", **nowhere)
+    assert run.nodes["bad"].cause == "malformed: a value that JSON cannot say: too deep, without end, or with keys that are no texts"
+    assert run.exit_code == 3
+
+
+def test_who_cancels_himself_fails_and_whoever_needs_him_is_skipped(nowhere: dict[str, object]) -> None:
+    async def gone(_: str) -> str:
+        raise asyncio.CancelledError
+
+    profile = Profile(name="p", model="m", provider="gone")
+    for bad in (FunctionAgent(name="bad", function=gone), ModelAgent(name="bad", model_profile="p")):
+        ensemble = Ensemble(name="mine", agents=(bad, FunctionAgent(name="after", function=shout, depends_on=("bad",))))
+        run = llm_orc.run(ensemble, "hey", profiles=[profile], providers={"gone": gone}, **nowhere)
+        assert run.nodes["bad"].cause == "cancelled: it cancelled itself"
+        assert run.nodes["after"].cause == "no reply from bad"
+        assert run.exit_code == 1
+
+
+def test_merging_leaves_the_replies_of_the_items_alone(nowhere: dict[str, object]) -> None:
+    async def listed(prompt: str) -> object:
+        return {"a": {"l": [prompt]}}
+
+    fan = FunctionAgent(name="f", function=listed, fan_out=FanOut(items=["x", "y"]), gather="merge")
+    run = llm_orc.run(Ensemble(name="mine", agents=(fan,)), "hey", **nowhere)
+    replies = [node.reply.value for node in run.nodes.values() if node.reply]
+    assert replies == [{"a": {"l": ["x", "y"]}}, {"a": {"l": ["x"]}}, {"a": {"l": ["y"]}}]
+
+
+@pytest.mark.parametrize(
+    ("said", "cause"),
+    [
+        ("text", "malformed: the callable 'mine' returned str, not a Reply"),
+        (None, "malformed: the callable 'mine' returned NoneType, not a Reply"),
+        (Reply(" \n"), "empty: the callable 'mine' returned an empty reply"),
+    ],
+)
+def test_a_provider_that_returns_no_reply_has_failed(said: Any, cause: str, nowhere: dict[str, object]) -> None:
+    async def mine(request: Request, tell: Tell) -> Any:
+        return said
+
+    profile = Profile(name="p", model="m", provider="mine")
+    ensemble = Ensemble(name="x", agents=(ModelAgent(name="a", model_profile="p"),))
+    assert llm_orc.run(ensemble, "hi", profiles=[profile], providers={"mine": mine}, **nowhere).nodes["a"].cause == cause
+
+
+@pytest.mark.parametrize("bound", [0, -1])
+def test_a_bound_that_lets_nobody_through_is_a_problem(bound: int, nowhere: dict[str, object]) -> None:
+    with pytest.raises(ProblemError, match="max_parallel"):
+        llm_orc.run("hello", "hi", profile="embedded", max_parallel=bound, **nowhere)
 
 
 def test_any_async_callable_is_a_provider(nowhere: dict[str, object]) -> None:
