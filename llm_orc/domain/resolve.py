@@ -19,6 +19,7 @@ from llm_orc.domain.ensemble import (
     ScriptAgent,
     TemplateSynthesis,
 )
+from llm_orc.domain.faults import faults_of
 from llm_orc.domain.graph import cycles_of, phases_of
 from llm_orc.domain.plan import MAX_DEPTH, Choices, Plan, PlannedAgent, Variant
 from llm_orc.domain.problem import KeyPath, Place, Problem, ProblemError, nearest
@@ -28,6 +29,8 @@ from llm_orc.domain.said import identifier
 from llm_orc.domain.variable import typed_variables
 
 _Named = TypeVar("_Named")
+MOST_SHOWN = 60
+"""Letters of a command that a person is shown who is asked to trust it."""
 
 
 def resolve(
@@ -154,7 +157,8 @@ class _Resolution:
         there = {self.known[name] for name in named if name in self.known}
         implied = tuple(sorted(there.difference(agent.depends_on), key=self.paths.__getitem__))
         planned = PlannedAgent(agent, (*dict.fromkeys(agent.depends_on), *implied), frozenset(implied), (), prompt, when, items, path=path)
-        self._check_edges(planned, path)
+        for fault in faults_of(planned, self.names):
+            self._wrong(fault.what, (*path, *fault.path), fault.hint)
         if prompt is not None and prompt.tagged:
             read = {*named, *map(identifier, planned.listed_by)} | ({identifier(planned.depends_on[0])} if agent.input_key else set())
             planned = replace(planned, unused=tuple(name for name in agent.depends_on if identifier(name) not in read))
@@ -189,26 +193,6 @@ class _Resolution:
         self.problems += [replace(problem, place=self._at(*path)) for problem in problems]
         return template
 
-    def _check_edges(self, planned: PlannedAgent, path: KeyPath) -> None:
-        agent, count = planned.agent, len(planned.depends_on)
-        for index, name in enumerate(agent.depends_on):
-            spot: KeyPath = (*path, "depends_on", index)
-            if name not in self.names and agent.name != SYNTHESIS:
-                self._wrong(f"no agent '{name}'", spot, nearest(name, self.names) or "the agents are: " + ", ".join([*self.names][:8]))
-            elif name in agent.depends_on[:index]:
-                self._wrong(f"'{name}' is named twice", spot)
-        if isinstance(agent.require, int) and agent.require > count:
-            self._wrong(f"'require: {agent.require}' of {count} dependencies can never be met", (*path, "require"))
-        if agent.fan_out is True and len(agent.depends_on) != 1:
-            hint = 'or name them: fan_out: {items: "{{ agents.NAME.json }}"}'
-            self._wrong("'fan_out: true' takes exactly one entry in 'depends_on'", (*path, "fan_out"), hint)
-        if agent.input_key is not None and not count:
-            self._wrong("'input_key' needs a dependency to select from", (*path, "input_key"))
-        if agent.input_key is not None and isinstance(agent.fan_out, FanOut) and agent.body != "model":
-            self._wrong(f"each child of this {agent.body} works on its item, not on 'input_key'", (*path, "input_key"))
-        if agent.fan_out is False and "gather" in agent.model_fields_set:
-            self._wrong("'gather' needs a 'fan_out'", (*path, "gather"))
-
     def _with_body(self, planned: PlannedAgent, path: KeyPath) -> PlannedAgent:
         agent = planned.agent
         if isinstance(agent, ModelAgent):
@@ -226,9 +210,11 @@ class _Resolution:
             self._needs_trust(agent, (*path, "command"))
         return planned
 
-    def _needs_trust(self, agent: Agent, path: KeyPath) -> None:
+    def _needs_trust(self, agent: ScriptAgent | CommandAgent, path: KeyPath) -> None:
         if not self.ensemble.files.trusted:
-            what = f"the {agent.body} of '{agent.name}' comes from a project that is not trusted"
+            said = " ".join(agent.command) if isinstance(agent, CommandAgent) else agent.script
+            shown = said if len(said) <= MOST_SHOWN else f"{said[:MOST_SHOWN]}..."
+            what = f"the {agent.body} of '{agent.name}' comes from a project that is not trusted: {shown}"
             self.untrusted.append(Problem(what, self._at(*path), "look at it, then: llm-orc trust", untrusted=True))
 
     # Models
@@ -328,7 +314,11 @@ class _Resolution:
         written = self.ensemble.synthesis
         if not isinstance(written, TemplateSynthesis):
             if isinstance(written, AgentSynthesis) and written.agent not in self.names:
-                self._wrong(f"no agent '{written.agent}'", ("synthesis", "agent"), nearest(written.agent, self.names))
+                self._wrong(
+                    f"no agent '{written.agent}'",
+                    ("synthesis", "agent"),
+                    nearest(written.agent, self.names) or f"the agents are: {', '.join(self.names)}",
+                )
             return None
         spot = ("synthesis", "template")
         text = self._file(self.ensemble.files.text, written.template, spot)

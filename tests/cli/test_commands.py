@@ -143,7 +143,7 @@ def test_validate_needs_neither_trust_nor_keys_nor_the_values_of_required_variab
     outcome = here.run("validate", "echo", "ask")
     assert outcome[::2] == ("2 ensembles: nothing wrong\n", 0)
     assert outcome.err == (
-        ".llm-orc/ensembles/echo.yaml:5:14: warning: the command of 'echo' comes from a project that is not trusted\n"
+        ".llm-orc/ensembles/echo.yaml:5:14: warning: the command of 'echo' comes from a project that is not trusted: cat\n"
         "hint: look at it, then: llm-orc trust\n"
     )
 
@@ -277,7 +277,7 @@ def test_trust_shows_what_would_run_and_is_remembered(project: NewProject) -> No
     assert refused == (
         "",
         (
-            ".llm-orc/ensembles/echo.yaml:5:14: the command of 'echo' comes from a project that is not trusted\n"
+            ".llm-orc/ensembles/echo.yaml:5:14: the command of 'echo' comes from a project that is not trusted: cat\n"
             "hint: look at it, then: llm-orc trust\n"
         ),
         2,

@@ -108,11 +108,18 @@ def test_a_reply_that_a_prompt_leaves_out_is_named() -> None:
         ([{"name": "a", "ensemble": "nope"}], "no ensemble 'nope'"),
         ([{"name": "a", "command": ["x"], "fan_out": {"profiles": ["fast"]}}], "'profiles' makes no difference to a command"),
         ([{"name": "a", "prompt": "x", "prompt_file": "y"}], "'prompt' and 'prompt_file' exclude one another"),
+        ([{"name": "a", "command": ["x", "{{ variables.v }}"]}], "'variables.v' is not filled in here"),
+        ([{"name": "a", "system_prompt": "Be {{variables.who}}"}], "'variables.who' is not filled in here"),
+        ([{"name": "a", "script": "/x", "parameters": {"k": ["{{ input | upper }}"]}}], "'input | upper' is not filled in here"),
         ([{"name": "a", "depends_on": ["b"]}, {"name": "b", "prompt": "{{ agents.a }}"}], "agents wait for one another: a -> b -> a"),
     ],
 )
 def test_what_is_wrong_is_told(agents: Agents, said: str) -> None:
     assert said in wrong(agents)
+
+
+def test_the_tags_of_other_programs_are_left_to_them() -> None:
+    plan([{"name": "a", "command": ["docker", "inspect", "-f", "{{.State.Status}} {{ json .Input }}"]}])
 
 
 def test_everything_is_told_at_once() -> None:
