@@ -62,6 +62,12 @@ class Layers:
         return all(folder.trusted for folder in self.folders)
 
     @property
+    def default_profile(self) -> Default:
+        """The profile of agents that name none, and where it was set."""
+        origin = self.settings.origin("default_profile")
+        return Default(origin.value, origin.place)
+
+    @property
     def warnings(self) -> tuple[Problem, ...]:
         """What should be said on stderr about all that was read so far."""
         return in_order(self.told)
@@ -102,7 +108,7 @@ class Layers:
         from llm_orc.domain.resolve import resolve  # needed only when something is wrong
 
         try:
-            resolve(error.rest, self.profiles, self.ensembles, default_profile=self.settings.default_profile)
+            resolve(error.rest, self.profiles, self.ensembles, default=self.default_profile)
         except ProblemError as more:
             return [problem for problem in more.problems if not problem.warning]
         return []

@@ -8,6 +8,7 @@ from llm_orc.domain.problem import KeyPath
 
 _KEY_NAMES = frozenset({"api_key", "apikey", "api-key", "api_token", "access_token", "secret_key"})
 _LOOKS_LIKE_KEY = re.compile(r"(?:Bearer\s+)?(?:sk-(?=[\w-]*\d)[\w-]{16,}|AIza[\w-]{30,}|gsk_\w{20,}|hf_\w{20,}|gh[pousr]_\w{30,})")
+_BETWEEN = re.compile(r"[^\w-]")
 _VARIABLES = {
     "anthropic": "ANTHROPIC_API_KEY",
     "anthropic-api": "ANTHROPIC_API_KEY",
@@ -26,8 +27,10 @@ def refuse_keys(document: Document, data: Any, path: KeyPath, provider: str = ""
     for key, value in entries:
         here = (*path, key)
         named = isinstance(key, str) and key.lower() in _KEY_NAMES
-        literal = isinstance(value, str) and here not in document.filled and _LOOKS_LIKE_KEY.fullmatch(value.strip())
-        if literal or (named and value):
+        words = [value.strip()] if isinstance(value, str) and here not in document.filled else []
+        if key == "base_url" and words:
+            words = _BETWEEN.split(words[0])
+        if any(map(_LOOKS_LIKE_KEY.fullmatch, words)) or (named and value):
             variable = _VARIABLES.get(provider, "OPENAI_COMPATIBLE_API_KEY")
             hint = f"keys come from the environment: set {variable}, and leave this out"
             document.fault_of_key(here, "a key does not belong in a file", hint)

@@ -257,3 +257,12 @@ def test_problems_are_never_raised_without_any() -> None:
     with pytest.raises(ProblemError) as caught:
         ensemble("agents: 3")
     assert caught.value.problems
+
+
+@pytest.mark.parametrize("url", ["https://u:{}@x.org/v1", "https://x.org/v1?key={}", "https://x.org/{}/v1"])
+def test_a_key_in_an_address_is_one_too(url: str) -> None:
+    key = "sk-proj-abcdefgh12345678"
+    said = of_profile(f"model: m\nprovider: vllm\nbase_url: {url.format(key)}")
+    assert said[0].startswith("review.yaml:3:1: a key does not belong in a file")
+    assert key not in "".join(said)
+    assert profile("model: m\nprovider: vllm\nbase_url: http://x/task-sk-abcdefgh1234567890").base_url
