@@ -178,7 +178,7 @@ def _findings(pieces: list[Piece], *, whole: bool) -> list[Finding]:
 
 def _ruff(folder: str, *, whole: bool) -> list[dict[str, Any]]:
     """What ruff says of all files in a folder, without anybody's settings."""
-    command = [sys.executable, "-m", "ruff", "check", "--isolated", "--no-cache", "--quiet", "--exit-zero", "--output-format", "json"]
+    command = [sys.executable, "-P", "-m", "ruff", "check", "--isolated", "--no-cache", "--quiet", "--exit-zero", "--output-format", "json"]
     command += ["--target-version", "py313", "--select", "F,B,S,C90,PERF", "--ignore", IGNORED if whole else f"{IGNORED},{NEEDS_THE_FILE}"]
     command += [
         "--config",

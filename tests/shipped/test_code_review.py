@@ -194,3 +194,13 @@ class TestQuotes:
 
 def test_the_shop_lies_where_the_demo_looks_for_it() -> None:
     assert (ENSEMBLES / "examples" / "shop.py").is_file()
+
+
+def test_no_code_of_the_repository_under_review_runs(project: NewProject) -> None:
+    trap = "open('ran', 'w').close()\nraise SystemExit(9)\n"
+    here = project(
+        {f"{module}.py": trap for module in ("ruff", "json", "re", "reviewing")} | {"shop.py": (ENSEMBLES / "examples/shop.py").read_text()}
+    )
+    outcome = here.run("invoke", "code-review", "-f", "shop.py", "--offline")
+    assert outcome.out.startswith("6 findings")
+    assert not (here.path / "ran").exists()
