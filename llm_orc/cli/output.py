@@ -98,7 +98,7 @@ def _cannot_be_written(file: Path, named: str, *, force: bool) -> Problem | None
 def _write(file: Path, text: str) -> None:
     """Replace the file at once; a pipe or a device is written to as it is. Raises OSError."""
     raw = text.encode(errors="replace")
-    real = file.resolve()
+    real = Path(os.path.realpath(file))  # Path.resolve raises where links lead in a circle
     if real.exists() and not real.is_file():
         real.write_bytes(raw)
         return

@@ -56,14 +56,14 @@ def trust(
 
 def _project(where: "Surroundings", folder: str) -> Path:
     """The folder that trust is given to; raises ProblemError."""
-    from llm_orc.config.folders import project_folder
+    from llm_orc.config.folders import project_folder, real
 
-    start = (where.cwd / folder).resolve()
+    start = real(where.cwd / folder)
     if not start.is_dir():
         raise ProblemError(Problem("is no folder", Place(folder)))
     found = project_folder(replace(where, cwd=start))
     if found is not None:
-        return found.parent.resolve()
+        return real(found.parent)
     if folder:
         return start
     raise ProblemError(

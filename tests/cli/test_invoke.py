@@ -158,6 +158,14 @@ def test_a_result_that_cannot_be_written_goes_to_stdout(here: Project) -> None:
     assert outcome.err.endswith("out/r.md: cannot be written: no such file or directory\nhint: the result is on stdout\n")
 
 
+def test_a_link_that_leads_in_a_circle_is_replaced(here: Project) -> None:
+    (here.path / "circle.md").symlink_to("circle.md")
+    assert here.run("invoke", "echo", "x", "-o", "circle.md").code == 0
+    assert (here.path / "circle.md").read_text() == "x\n"
+    (here.path / "circle").symlink_to("circle")
+    assert here.run("trust", "circle") == ("", "circle: is no folder\n", 2)
+
+
 def test_a_device_is_written_to_as_it_is(here: Project) -> None:
     assert here.run("invoke", "echo", "x", "-o", "/dev/null").code == 0
     assert not Path("/dev/null").is_file()
