@@ -44,20 +44,11 @@ def planned(layers: Layers, named: str | Ensemble, choices: Choices, profiles: M
     around = layers.around(named) if isinstance(named, str) else layers
     ensemble = around.ensemble(named) if isinstance(named, str) else named
     known = {**around.profiles, **profiles} if profiles else around.profiles
-    plan = resolve(ensemble, known, around.ensembles, choices, layers.settings.default_profile)
+    plan = resolve(ensemble, known, around.ensembles, choices, layers.default_profile)
     limits = layers.settings.limits
     return replace(
         plan, max_parallel=plan.max_parallel or limits.max_parallel, timeout_seconds=plan.timeout_seconds or limits.timeout_seconds
     )
-
-
-def input_of(plan: Plan, text: str) -> str:
-    """The input, else the ensemble's own task; raises ProblemError where neither is there and somebody would read it."""
-    text = text or plan.ensemble.default_task or ""
-    if not text.strip() and plan.reads_input():
-        hint = "pipe something in, name a file with -f, or pass a text after the ensemble's name"
-        raise ProblemError(Problem(f"'{plan.ensemble.name}' has nothing to work on", hint=hint))
-    return text
 
 
 @dataclass(slots=True)
@@ -93,6 +84,18 @@ class Session:
         self.plan = self.plan.with_profiles(settled)
         return tuple(choices.values())
 
+    def input_of(self, text: str) -> str:
+        """The input, else the ensemble's own task; raises ProblemError where neither is there and somebody would read it."""
+        text = text or self.plan.ensemble.default_task or ""
+        if not text.strip() and self.plan.reads_input(self._reachable):
+            hint = "pipe something in, name a file with -f, or pass a text after the ensemble's name"
+            raise ProblemError(Problem(f"'{self.plan.ensemble.name}' has nothing to work on", hint=hint))
+        return text
+
+    def _reachable(self, profile: Profile) -> bool:
+        """Whether its model may be asked."""
+        return not self.offline or (profile.provider != AUTO and self.models.endpoint(profile).local)
+
     async def perform(self, text: str, listeners: Iterable[Tell] = (), *, stream: bool = False, run: Run | None = None) -> Run:
         """Run the plan; `run` knows of every event before the listeners hear it, and a listener that raises is no longer told."""
         loop = asyncio.get_running_loop()
@@ -109,10 +112,10 @@ class Session:
             self.layers.where.cwd,
             self.layers.where.env,
             sys.executable,
+            reachable=self._reachable,
             stream=stream,
-            offline=self.offline,
         )
-        for profile in filter(means.reachable, self.plan.profiles()):
+        for profile in filter(self._reachable, self.plan.profiles()):
             self.models.ready(profile)
         self._stop = loop.create_future()
         await perform(self.plan, text, means, tell, run=_run_id(), stop=self._stop)

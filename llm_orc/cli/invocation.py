@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from llm_orc.app import Session, input_of
+from llm_orc.app import Session
 from llm_orc.cli.input import Given, names_a_file, read_input
 from llm_orc.cli.output import Target, format_of, opened, target_of
 from llm_orc.cli.planning import is_offline, trusted_plan, warn
@@ -60,13 +60,12 @@ def carried_out(terminal: Terminal, name: str, choices: Choices, given: Given, w
         raise ProblemError(Problem(f"--stream does nothing with the format '{chosen}'", hint="take --output-format text or markdown"))
     paper = Paper(target.write, plan, wanted.stream, wanted.verbose, target.width, target.color)
     shape = opened(chosen, paper, *(() if wanted.output_format else written))
-    text = input_of(plan, read_input(terminal, given))
+    text = read_input(terminal, given)
     warn(terminal, layers.warnings, plan.warnings, names_a_file(terminal, given.text))
     early = wanted.stream or chosen not in QUIET_UNTIL_THE_END
     view = _view_for(terminal, wanted, busy=early and target.width is not None)
     call = _Call(terminal, layers, plan, wanted, target, shape, view)
-    gc.freeze()  # what is loaded by now stays; a run of a thousand agents makes little garbage and much that lives
-    gc.set_threshold(100_000, 20, 100)
+    gc.freeze()  # what is loaded by now stays
     asyncio.run(call.performed(text))
     return call.ended(gate, name)
 
@@ -107,7 +106,9 @@ class _Call:
     async def performed(self, text: str) -> None:
         """Choose models, say which, and run; everything ends up in `run`."""
         async with Session(self.layers, self.plan, is_offline(self.terminal, given=self.wanted.offline)) as session:
-            self._say(_chosen(choice, text) for choice in await session.settle())
+            choices = await session.settle()
+            text = session.input_of(text)
+            self._say(_chosen(choice, text) for choice in choices)
 
             def tell(event: Happening) -> None:
                 self._format(event, session)

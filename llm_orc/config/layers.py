@@ -16,7 +16,7 @@ from llm_orc.config.surroundings import Surroundings
 from llm_orc.config.written import ensemble_of, file_name, profile_of
 from llm_orc.domain.ensemble import Ensemble
 from llm_orc.domain.problem import Problem, ProblemError, in_order, nearest
-from llm_orc.domain.profile import Profile
+from llm_orc.domain.profile import DefaultProfile, Profile
 
 __all__ = ["Layers", "Surroundings", "normalised_host", "read_layers"]
 
@@ -62,10 +62,10 @@ class Layers:
         return all(folder.trusted for folder in self.folders)
 
     @property
-    def default_profile(self) -> Default:
+    def default_profile(self) -> DefaultProfile:
         """The profile of agents that name none, and where it was set."""
         origin = self.settings.origin("default_profile")
-        return Default(origin.value, origin.place)
+        return DefaultProfile(origin.value, origin.place)
 
     @property
     def warnings(self) -> tuple[Problem, ...]:

@@ -140,9 +140,9 @@ class Plan:
         agents = {name: changed(replace(each, variants=tuple(map(changed, each.variants)))) for name, each in self.agents.items()}
         return replace(self, agents=agents)
 
-    def reads_input(self) -> bool:
-        """Whether a model, command, function or child works on the input, so that an empty one is a mistake."""
-        return any(_reads_input(planned) for planned in self.agents.values())
+    def reads_input(self, asked: Callable[[Profile], bool] = lambda _: True) -> bool:
+        """Whether a model that is asked, a command, function or child works on the input, so that an empty one is a mistake."""
+        return any(_reads_input(planned, asked) for planned in self.agents.values())
 
     @property
     def final(self) -> str | None:
@@ -155,14 +155,14 @@ class Plan:
         return self.leaves[0] if written is None and len(self.leaves) == 1 else None
 
 
-def _reads_input(planned: PlannedAgent) -> bool:
-    if planned.agent.body == "script":
+def _reads_input(planned: PlannedAgent, asked: Callable[[Profile], bool]) -> bool:
+    if planned.agent.body == "script" or (planned.profile is not None and not asked(planned.profile)):
         return False
     if planned.items is not None and "input" in planned.items.names.top:
         return True
     if planned.prompt is not None and planned.prompt.tagged:
         return "input" in planned.prompt.names.top
     works_on_items = bool(planned.agent.fan_out) and not planned.compares
-    if works_on_items or planned.agent.input_key or (planned.child and not planned.child.reads_input()):
+    if works_on_items or planned.agent.input_key or (planned.child and not planned.child.reads_input(asked)):
         return False
     return planned.agent.body == "command" or not planned.depends_on

@@ -1,9 +1,11 @@
 """A profile: a named way to reach a model."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from llm_orc.domain.problem import Place
 
 NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_-]*$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
@@ -70,6 +72,13 @@ class Profile(Parameters):
                 elif value is not None:
                     changes[key] = value
         return self.model_copy(update={**changes, "options": options})
+
+
+class DefaultProfile(NamedTuple):
+    """The profile of agents that name none, and where that was said, if it was."""
+
+    name: str
+    place: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)

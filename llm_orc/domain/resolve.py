@@ -23,7 +23,7 @@ from llm_orc.domain.faults import faults_of
 from llm_orc.domain.graph import cycles_of, phases_of
 from llm_orc.domain.plan import MAX_DEPTH, Choices, Plan, PlannedAgent, Variant
 from llm_orc.domain.problem import KeyPath, Place, Problem, ProblemError, nearest
-from llm_orc.domain.profile import Profile
+from llm_orc.domain.profile import DefaultProfile, Profile
 from llm_orc.domain.prompt import ALWAYS, IN_FAN_OUT, Template, Templates, check
 from llm_orc.domain.said import identifier
 from llm_orc.domain.variable import typed_variables
@@ -38,13 +38,13 @@ def resolve(
     profiles: Mapping[str, Profile],
     ensembles: Mapping[str, Ensemble],
     choices: Choices = Choices(),  # noqa: B008 - unchangeable
-    default_profile: str = "default",
+    default: DefaultProfile = DefaultProfile("default"),  # noqa: B008 - likewise
 ) -> Plan:
     """Look up every name and order the agents; raises ProblemError with all that is wrong, children included.
 
     `profiles` and `ensembles` may read their entries as they are asked for, and raise ProblemError themselves.
     """
-    resolution = _Resolution(ensemble, profiles, ensembles, choices, default_profile, (ensemble.name,))
+    resolution = _Resolution(ensemble, profiles, ensembles, choices, default, (ensemble.name,))
     plan = resolution.plan()
     wrong = [problem for problem in resolution.problems if not problem.warning]
     if wrong:
@@ -58,7 +58,7 @@ class _Resolution:
     profiles: Mapping[str, Profile]
     ensembles: Mapping[str, Ensemble]
     choices: Choices
-    default_profile: str
+    default: DefaultProfile
     trail: tuple[str, ...]
     """The ensembles that led here, this one last."""
     problems: list[Problem] = field(default_factory=list)
@@ -227,15 +227,17 @@ class _Resolution:
             profile = self._profile(flag, None)
         elif agent.model and agent.provider:
             profile = Profile(model=agent.model, provider=agent.provider)
+        elif agent.model_profile is None:
+            profile = self._profile(self.default.name, self.default.place or self._at(*path))
         else:
-            profile = self._profile(agent.model_profile or self.default_profile, self._profile_path(agent, path))
+            profile = self._profile(agent.model_profile, self._at(*self._profile_path(agent, path)))
         return replace(planned, profile=profile.with_parameters(agent) if profile else None)
 
     def _by_flag(self, name: str) -> str | None:
         return self.choices.profiles.get(name) or self.choices.profile
 
     def _variant(self, agent: ModelAgent, name: str, spot: KeyPath) -> Variant:
-        profile = self._profile(name, spot)
+        profile = self._profile(name, self._at(*spot))
         return Variant(name, profile.with_parameters(agent) if profile else None)
 
     def _profile_path(self, agent: ModelAgent, path: KeyPath) -> KeyPath:
@@ -243,13 +245,12 @@ class _Resolution:
             return ("defaults", "model_profile")
         return (*path, "model_profile")
 
-    def _profile(self, name: str, path: KeyPath | None) -> Profile | None:
-        """The profile of that name; without a path it was named by a flag."""
-        return self._named("profile", self.profiles, name, path)
+    def _profile(self, name: str, place: Place | None) -> Profile | None:
+        """The profile of that name; without a place it was named by a flag."""
+        return self._named("profile", self.profiles, name, place)
 
-    def _named(self, kind: str, known: Mapping[str, _Named], name: str, path: KeyPath | None) -> _Named | None:
-        """What is called `name`; what keeps it from being read is told where it is, or else at `path`."""
-        place = self._at(*path) if path else None
+    def _named(self, kind: str, known: Mapping[str, _Named], name: str, place: Place | None) -> _Named | None:
+        """What is called `name`; what keeps it from being read is told where it is, or else at `place`."""
         try:
             return known[name]
         except KeyError:
@@ -265,12 +266,12 @@ class _Resolution:
         if not planned.compares:
             return replace(planned, child=self._child(agent, path, self.choices.profile))
         names = [(self.choices.profile or name, spot) for name, spot in _compared(agent, path)]
-        known = [name for name, spot in names if self._profile(name, spot)]
+        known = [name for name, spot in names if self._profile(name, self._at(*spot))]
         return replace(planned, variants=tuple(Variant(name, child=self._child(agent, path, name)) for name in known))
 
     def _child(self, agent: EnsembleAgent, path: KeyPath, profile: str | None) -> Plan | None:
         spot = (*path, "ensemble")
-        ensemble = self._named("ensemble", self.ensembles, agent.ensemble, spot)
+        ensemble = self._named("ensemble", self.ensembles, agent.ensemble, self._at(*spot))
         if ensemble is None:
             return None
         trail = (*self.trail, agent.ensemble)
@@ -281,7 +282,7 @@ class _Resolution:
             self._wrong(f"ensembles nest deeper than {MAX_DEPTH}: " + " -> ".join(trail), spot)
             return None
         choices = Choices(agent.parameters, profile=profile)
-        child = _Resolution(ensemble, self.profiles, self.ensembles, choices, self.default_profile, trail)
+        child = _Resolution(ensemble, self.profiles, self.ensembles, choices, self.default, trail)
         plan = child.plan()
         # A parameter has no place in the child's file: it stands here.
         here = self._at(*path, "parameters")

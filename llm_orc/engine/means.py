@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from llm_orc.domain.message import Ask
-from llm_orc.domain.profile import AUTO, Endpoint, Profile
+from llm_orc.domain.profile import Endpoint, Profile
 from llm_orc.engine.limits import Bounds
 
 Clock = Callable[[], float]
@@ -32,12 +32,8 @@ class Means:
     """Of which they see a few."""
     python: str
     """The interpreter of `.py` scripts."""
+    reachable: Callable[[Profile], bool] = lambda _: True
+    """Whether a profile's model may be asked; what may not be is skipped as `offline`."""
     clock: Clock = field(default_factory=steady_clock)
     stream: bool = False
     """Whether somebody watches the replies as they come."""
-    offline: bool = False
-    """Whether only what is on this machine may be asked."""
-
-    def reachable(self, profile: Profile) -> bool:
-        """Whether its model may be asked."""
-        return not self.offline or (profile.provider != AUTO and self.endpoint(profile).local)

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from llm_orc.app import Session, input_of, planned
+from llm_orc.app import Session, planned
 from llm_orc.config.layers import read_layers
 from llm_orc.config.surroundings import Surroundings
 from llm_orc.domain.ensemble import Ensemble
@@ -53,10 +53,9 @@ async def arun(  # noqa: PLR0913 - keywords, each of which stands alone
     plan = planned(layers, named, choices, {each.name: each for each in profiles})
     if plan.untrusted:
         raise ProblemError(*plan.untrusted)
-    text = input_of(plan, input)
     async with Session(layers, plan, offline, providers or {}) as session:
         await session.settle()
-        return await session.perform(text, listeners, stream=stream)
+        return await session.perform(session.input_of(input), listeners, stream=stream)
 
 
 def run(ensemble: str | os.PathLike[str] | Ensemble, input: str = "", **options: Any) -> Run:

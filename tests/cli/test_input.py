@@ -6,7 +6,7 @@ from tempfile import TemporaryFile
 
 import pytest
 
-from tests.project import Project
+from tests.project import NewProject, Project
 
 TEXT_ONLY = "hint: only UTF-8 text is read; '--attach', for pictures and documents, is not supported yet\n"
 
@@ -109,3 +109,10 @@ def test_a_hundred_megabytes_arrive_whole(here: Project) -> None:
     text = line * (100_000_000 // len(line))
     outcome = here.run("invoke", "hash", stdin=text, timeout=120)
     assert outcome[::2] == (f"{sha256(text).hexdigest()}  -\n", 0)
+
+
+def test_an_empty_input_is_no_mistake_where_offline_only_scripts_would_read_it(project: NewProject) -> None:
+    empty = project()
+    outcome = empty.run("invoke", "code-review", "--offline", stdin="")
+    assert (outcome.out.splitlines()[0], outcome.code) == ("The input is empty: nothing found by 3 checks", 0)
+    assert empty.run("invoke", "code-review", "--offline", "--profile", "embedded", stdin="").code == 2

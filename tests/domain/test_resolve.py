@@ -7,8 +7,8 @@ import pytest
 
 from llm_orc.domain.ensemble import Ensemble
 from llm_orc.domain.plan import Choices, Plan
-from llm_orc.domain.problem import ProblemError
-from llm_orc.domain.profile import Profile
+from llm_orc.domain.problem import Place, ProblemError
+from llm_orc.domain.profile import DefaultProfile, Profile
 from llm_orc.domain.resolve import resolve
 
 PROFILES = {
@@ -132,6 +132,15 @@ def test_everything_is_told_at_once() -> None:
         "'test' has no variable 'w'",
         "--only: no agent 'c' in 'test'",
     }
+
+
+def test_a_default_profile_that_is_not_there_is_told_where_it_was_set() -> None:
+    place = Place("config.yaml", 1, 18)
+    with pytest.raises(ProblemError) as raised:
+        resolve(ensemble([{"name": "a"}]), PROFILES, {}, default=DefaultProfile("defautl", place))
+    assert [str(problem) for problem in raised.value.problems] == [
+        "config.yaml:1:18: no profile 'defautl'\nhint: did you mean 'default'? see: llm-orc list profiles"
+    ]
 
 
 def test_ensembles_that_run_one_another_and_nest_too_deeply() -> None:

@@ -72,7 +72,9 @@ class Lab:
             if stop_after is not None:
                 loop.call_later(stop_after[0], stop.set_result, stop_after[1])
             ask: Ask = self.ask
-            means = Means(lambda _: ask, lambda _: self.endpoint, Bounds(4), Path.cwd(), {}, "python", clock=loop.time, offline=offline)
+            means = Means(
+                lambda _: ask, lambda _: self.endpoint, Bounds(4), Path.cwd(), {}, "python", lambda _: not offline, clock=loop.time
+            )
             await perform(plan, text, means, tell, run="r", stop=stop)
 
         in_virtual_time(go())
