@@ -192,7 +192,7 @@ def _fold_node(run: Run, node: Node, event: Queued | Started | Delta | Answered 
             _spend(run, node, event.reply.usage, event.reply.cost)
         case Failed():
             _end(node, "failed", event.at, str(event.failure))
-            node.failure, node.pieces = event.failure, [event.partial] if event.partial else []
+            node.failure, node.pieces = event.failure, [event.partial] if event.partial else node.pieces
             _spend(run, node, event.usage, None)
         case Skipped():
             _end(node, "skipped", event.at, event.cause)

@@ -1,6 +1,7 @@
 """A reply as it comes over the wire, whole or in events, and the checks before it may be called a reply."""
 
 import json
+from codecs import BOM_UTF8
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,7 @@ from llm_orc.models.refusals import event_refusal, shortened
 from llm_orc.models.target import Target
 
 _BROKEN = "broken JSON"
+_MOST_TOKENS = 10**12  # whoever counts more is not counting
 _FINISH: dict[str | None, FinishReason] = {"stop": "stop", None: "stop", "length": "length"}
 
 
@@ -43,7 +45,7 @@ class Completion:
 
     def add_line(self, line: bytes) -> None:
         """A line of a stream; comments, empty lines and other fields are passed over."""
-        name, _, data = line.strip().partition(b":")
+        name, _, data = line.strip().removeprefix(BOM_UTF8).partition(b":")
         if name != b"data" or self._done:
             return
         if data.strip() == b"[DONE]":
@@ -145,7 +147,7 @@ def usage_of(said: Any) -> Usage | None:
 
 def _count(said: Any, key: str) -> int:
     count = said.get(key) if isinstance(said, dict) else None
-    return count if isinstance(count, int) and count > 0 else 0
+    return count if isinstance(count, int) and 0 < count < _MOST_TOKENS else 0
 
 
 def _text(content: Any) -> str:

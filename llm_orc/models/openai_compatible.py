@@ -110,7 +110,7 @@ async def answer(pool: "Pool", target: Target, request: Request, tell: Tell) -> 
         async with pool.post("/chat/completions", body) as response:
             if response.status_code != 200:
                 await _refuse(target, request, response)
-            elif response.headers.get("content-type", "").startswith("text/event-stream"):
+            elif response.headers.get("content-type", "").lower().startswith("text/event-stream"):
                 async for line in _lines(response):
                     completion.add_line(line)
                 completion.end_stream()
@@ -123,13 +123,14 @@ async def answer(pool: "Pool", target: Target, request: Request, tell: Tell) -> 
 
 async def _lines(response: "Response") -> AsyncIterator[bytes]:
     # Not httpx's own lines: those break at every separator that Unicode knows, and JSON may hold such letters as they are.
-    rest = b""
+    parts: list[bytes] = []  # of one line, which may be as long as the whole reply
     async for chunk in response.aiter_bytes():
-        *lines, rest = (rest + chunk).split(b"\n")
+        end, *lines = chunk.split(b"\n")
+        parts.append(end)
         for line in lines:
-            yield line
-    if rest:
-        yield rest
+            yield b"".join(parts)
+            parts = [line]
+    yield b"".join(parts)
 
 
 async def _refuse(target: Target, request: Request, response: "Response") -> Never:

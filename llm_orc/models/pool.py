@@ -22,6 +22,10 @@ FILES = 10_000
 """Open files that a process asks its system for: each call in flight is one, and macOS gives 256 unasked."""
 
 
+_FAULTS = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, UnicodeEncodeError)
+"""What a request may raise; the last where a status line is no UTF-8."""
+
+
 class Pool:
     """Sends requests to one server; every fault comes out as a FailedError without a word of another library."""
 
@@ -46,14 +50,14 @@ class Pool:
         try:
             async with self._client.stream("POST", self._target.address.url + path, content=body, headers=self._headers) as response:
                 yield response
-        except (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError) as error:
+        except _FAULTS as error:
             raise FailedError(_failure(error, self._target)) from None
 
     async def get(self, path: str) -> httpx.Response:
         """A whole response."""
         try:
             return await self._client.get(self._target.address.url + path, headers=self._headers)
-        except (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError) as error:
+        except _FAULTS as error:
             raise FailedError(_failure(error, self._target)) from None
 
     async def close(self) -> None:
@@ -81,7 +85,7 @@ def _trust(env: Mapping[str, str]) -> ssl.SSLContext:
 def _failure(error: Exception, target: Target) -> Failure:
     """Told by type alone: httpx names a refused connection a timeout, and the texts hold other libraries' words."""
     label = target.address.label
-    cause = error if isinstance(error, aiohttp.ClientError) else error.__cause__
+    cause = error if isinstance(error, aiohttp.ClientError | UnicodeEncodeError) else error.__cause__
     if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout) or isinstance(cause, TimeoutError):
         return Failure(Kind.TIMEOUT, f"{label} did not answer in time", "try again, or give it more room: a smaller prompt or model")
     match cause:
@@ -97,7 +101,7 @@ def _failure(error: Exception, target: Target) -> Failure:
             return Failure(Kind.NETWORK, "this system lets no more connections be open", "lower max_parallel, or raise ulimit -n")
         case aiohttp.ClientConnectorError():
             return Failure(Kind.NETWORK, f"no connection to {label}", target.preset.start)
-        case aiohttp.ClientResponseError():
+        case aiohttp.ClientResponseError() | UnicodeEncodeError():
             return Failure(Kind.MALFORMED, f"{label} does not speak HTTP", f"check base_url: {target.address.url}")
     if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
         return Failure(Kind.INVALID_REQUEST, f"{target.address.url} cannot be asked", "check base_url")

@@ -129,6 +129,18 @@ def test_a_provider_that_returns_no_reply_has_failed(said: Any, cause: str, nowh
     assert llm_orc.run(ensemble, "hi", profiles=[profile], providers={"mine": mine}, **nowhere).nodes["a"].cause == cause
 
 
+def test_what_had_come_before_the_time_was_up_is_kept_and_is_no_reply(nowhere: dict[str, object]) -> None:
+    async def slow(request: Request, tell: Tell) -> Reply:
+        tell(Delta(request.node, "half a "))
+        await asyncio.Event().wait()
+        return Reply("half a word")
+
+    profile = Profile(name="p", model="m", provider="slow")
+    ensemble = Ensemble(name="x", agents=(ModelAgent(name="a", model_profile="p", timeout_seconds=0.05),))
+    run = llm_orc.run(ensemble, "hi", profiles=[profile], providers={"slow": slow}, **nowhere)
+    assert (run.nodes["a"].text, run.nodes["a"].reply, run.result) == ("half a ", None, "")
+
+
 @pytest.mark.parametrize("bound", [0, -1])
 def test_a_bound_that_lets_nobody_through_is_a_problem(bound: int, nowhere: dict[str, object]) -> None:
     with pytest.raises(ProblemError, match="max_parallel"):

@@ -20,7 +20,7 @@ from llm_orc.models.pool import Pool
 from llm_orc.models.refusals import refusal, retry_after, shortened
 from llm_orc.models.target import aim
 from tests.models.asking import KEY, ask, failure, models, profile, texts
-from tests.servers.faults import FAULTS, FaultServer
+from tests.servers.faults import FAULTS, FaultServer, frame
 from tests.servers.fixtures import NewServer
 from tests.servers.openai import Scripted
 from tests.servers.wire import Connection, Received, ThreadServer
@@ -282,6 +282,36 @@ async def test_json_that_is_nested_too_deeply(status: int, kind: Kind) -> None:
     assert failed.kind is kind
 
 
+class Raw(ThreadServer):
+    """Sends bytes as they are."""
+
+    said = b""
+
+    async def answer(self, _: Received, connection: Connection) -> None:
+        connection.write(self.said)
+        connection.hang_up()
+
+
+async def test_a_status_line_in_a_language_of_its_own() -> None:
+    with Raw() as server:
+        server.said = b"HTTP/1.1 401 Non autoris\xe9\r\nContent-Length: 0\r\n\r\n"
+        async with models() as opened:
+            failed, _ = await failure(opened, profile(server.base_url))
+
+    assert failed.kind is Kind.MALFORMED
+    assert failed.what == f"{server.origin[7:]} does not speak HTTP"
+
+
+async def test_a_stream_may_begin_with_a_mark_and_its_type_be_in_capitals() -> None:
+    with Raw() as server:
+        events = frame("one ") + frame("two", "stop")
+        server.said = b"HTTP/1.1 200 OK\r\nContent-Type: Text/Event-Stream\r\nConnection: close\r\n\r\n\xef\xbb\xbf" + events
+        async with models() as opened:
+            reply = await ask(opened, profile(server.base_url), told=[])
+
+    assert reply.text == "one two"
+
+
 async def test_retry_after_is_read(faults_server: FaultServer) -> None:
     async with models() as opened:
         failed, _ = await failure(opened, profile(faults_server.url("429", retry_after="7")))
@@ -300,9 +330,9 @@ def test_retry_after_may_be_a_date_and_nonsense_is_none() -> None:
 
 
 def test_usage_in_strange_forms_is_no_usage() -> None:
-    strange: tuple[object, ...] = (None, 3, [], {}, {"prompt_tokens": None}, {"prompt_tokens": "7"})
+    strange: tuple[object, ...] = (None, 3, [], {}, {"prompt_tokens": None}, {"prompt_tokens": "7"}, {"prompt_tokens": 10**4000})
 
-    assert [usage_of(said) for said in strange] == [None] * 6
+    assert [usage_of(said) for said in strange] == [None] * 7
 
 
 def test_shortened_keeps_one_printable_line() -> None:
