@@ -34,12 +34,13 @@ class Unknown:
 class Foreseen(Scope):
     """The names of a template before the run."""
 
-    fan_out: bool = False
+    each: str = ""
+    """What a fan-out makes a child of: an item or a profile."""
 
     def names(self) -> dict[str, Any]:
         """As in the run, but with unknown replies."""
         names = {**Scope.names(self), "agents": {identifier(name): Unknown(name) for name in self.outcomes}}
-        return names | ({"item": Unknown("item"), "index": Unknown("index")} if self.fan_out else {})
+        return names | ({"item": Unknown(self.each), "index": Unknown("index")} if self.each else {})
 
 
 def preview(planned: PlannedAgent, plan: Plan, input: str | None = None) -> str | None:
@@ -47,11 +48,13 @@ def preview(planned: PlannedAgent, plan: Plan, input: str | None = None) -> str 
     agent, template = planned.agent, planned.prompt
     if isinstance(agent, ScriptAgent):
         return None
-    own = "<item>" if agent.fan_out and not planned.compares else input or plan.ensemble.default_task or "<input>"
+    text = input or plan.ensemble.default_task or "<input>"
+    each = "" if not agent.fan_out else "profile" if planned.compares else "item"
+    own = "<item>" if each == "item" else text
     replies = {name: Outcome("succeeded", Reply(str(Unknown(name)))) for name in planned.depends_on}
     if template is not None and template.tagged:
         try:
-            return template.render(Foreseen(own, plan.variables, {**plan.missing, **replies}, fan_out=bool(agent.fan_out)))
+            return template.render(Foreseen(text, plan.variables, {**plan.missing, **replies}, each=each))
         except FailedError:
             return template.text
     if agent.input_key and agent.fan_out is not True:

@@ -34,6 +34,29 @@ def test_the_plan_foresees_every_prompt(project: NewProject) -> None:
     assert foreseen["synthesis"].startswith("Merge.\n\nthe input\n\n## alone\n\n<alone>\n\n## task")
 
 
+FANS = """
+name: fans
+agents:
+  - {name: quoted, fan_out: {items: ["<item>"]}, model_profile: embedded, prompt: "Quote {{ item }} of {{ input }}"}
+  - {name: alone, fan_out: {items: ["<item>"]}, model_profile: embedded, prompt: Do this.}
+  - {name: compared, fan_out: {profiles: [embedded]}, prompt: "{{ item }} reads {{ input }}"}
+  - {name: each, fan_out: {profiles: [embedded]}}
+"""
+
+
+def test_in_a_fan_out_the_item_and_the_input_are_two_things(project: NewProject) -> None:
+    folder = project({".llm-orc/ensembles/fans.yaml": FANS})
+    planned = folder.run("plan", "fans", "the input", "--json")
+    ran = folder.run("invoke", "fans", "the input", "--output-format", "json", "-v")
+    assert (planned.code, ran.code) == (0, 0), planned.err + ran.err
+    foreseen = {agent["name"]: agent["prompt"] for agent in json.loads(planned.out)["agents"]}
+    sent = {agent["name"]: _sent(agent) for agent in json.loads(ran.out)["agents"]}
+    assert sent["quoted"] == "Quote <item> of the input"
+    assert sent["compared"] == "embedded reads the input"
+    assert foreseen == {**sent, "compared": "<profile> reads the input"}
+    assert "Quote <item> of <input>\n" in folder.run("plan", "fans").out
+
+
 def _sent(agent: dict[str, Any]) -> str | None:
     """Of a child run its input, which its one agent is sent verbatim."""
     prompt: str | None = (agent["children"] or [agent])[0]["prompt"]
