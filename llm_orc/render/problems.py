@@ -4,12 +4,12 @@ from collections.abc import Iterable
 
 from llm_orc.domain.problem import Problem
 from llm_orc.render.safe import harmless
-from llm_orc.render.words import ink
+from llm_orc.render.words import folded, ink
 
 
-def told(problems: Iterable[Problem], *, color: bool = False) -> str:
-    """Each problem on lines of its own: `file:line:column: what`, then `hint: ...`."""
-    return "".join(f"{line}\n" for problem in problems for line in _lines(problem, color=color))
+def told(problems: Iterable[Problem], *, color: bool = False, width: int | None = None) -> str:
+    """Each problem on lines of its own: `file:line:column: what`, then `hint: ...`; wrapped where there is a width."""
+    return "".join(f"{row}\n" for problem in problems for line in _lines(problem, color=color) for row in folded(line, width))
 
 
 def _lines(problem: Problem, *, color: bool) -> list[str]:

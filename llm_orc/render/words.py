@@ -1,12 +1,16 @@
 """Numbers and states in words, and words in colour: what every line on stderr is made of."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 
 from llm_orc.domain.message import Usage
 from llm_orc.domain.run import Run
 
 CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 STATE_COLORS = {"pending": "dim", "running": "cyan", "succeeded": "green", "failed": "red", "skipped": "yellow", "cancelled": "yellow"}
+HANGING = "  "
+"""Before each row of a line but the first."""
+_STYLE = re.compile(r"\x1b\[[0-9;]*m")
 SHOWN = 4
 """Names in a row before the rest is counted."""
 
@@ -14,6 +18,18 @@ SHOWN = 4
 def ink(text: str, *styles: str, color: bool) -> str:
     """The text in these styles, or as it is."""
     return f"\x1b[{';'.join(CODES[style] for style in styles)}m{text}\x1b[0m" if color and text else text
+
+
+def folded(line: str, width: int | None) -> Iterator[str]:
+    """The line in rows of this many columns, broken between words; a longer word, such as a place, stays whole."""
+    row, *words = line.split(" ")
+    for word in words:
+        if width is not None and row.strip() and len(_STYLE.sub("", f"{row} {word}")) > width:
+            yield row.rstrip()
+            row = f"{HANGING}{word}"
+        else:
+            row += f" {word}"
+    yield row
 
 
 def seconds(value: float | None) -> str:

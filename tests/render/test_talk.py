@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from llm_orc.domain.event import Answered, Cancelled, Failed, RunEnded, Skipped, Started, Warned
@@ -28,11 +30,7 @@ def test_talk_says_each_end_in_a_line() -> None:
     for event in numbered(MANY[:14]):
         fold(run, event)
         talk.tell(event)
-    assert sheet.text == (
-        "facts  succeeded  1.0 s  1,240 tokens\n"
-        "a      failed     network: 127.0.0.1:8000␛[2J does not answer  0.5 s\n"
-        "hint: start the server\n"
-    )
+    assert sheet.text == ("facts  succeeded  1.0 s  1,240 tokens\na      failed     network: 127.0.0.1:8000␛[2J does not answer  0.5 s\n")
 
 
 def test_talk_says_warnings_at_once() -> None:
@@ -50,6 +48,38 @@ def test_the_summary_says_what_ran_what_failed_what_was_skipped_and_what_it_took
         "skipped  judge: offline",
         "review failed  1 succeeded, 5 failed, 2 skipped  12.5 s  1,240 tokens  $0.0031",
     ]
+
+
+BROKEN = Failure(Kind.SCRIPT, "'x.py': exit code 1\n" + "\n".join(f"  line {number}\x1b[2J" for number in range(1, 11)))
+
+
+def test_what_a_script_said_at_last_stands_below_its_name_line_by_line() -> None:
+    events = (*begun("a", "b"), *(event for name in "ab" for event in (Started(name), Failed(name, BROKEN))), RunEnded(""))
+    assert summary(run_of(*events)) == [
+        "failed 2 agents  a, b: script: 'x.py': exit code 1",
+        *(f"    line {number}␛[2J" for number in range(3, 11)),
+        "review failed  2 failed  3.5 s",
+    ]
+
+
+def test_while_it_runs_a_failure_is_one_line() -> None:
+    run, sheet = Run(), Sheet()
+    talk = Talk(sheet, run)
+    for event in numbered((*begun("a"), Started("a"), Failed("a", BROKEN))):
+        fold(run, event)
+        talk.tell(event)
+    assert sheet.text == "a  failed     script: 'x.py': exit code 1  0.5 s\n"
+
+
+@pytest.mark.parametrize(("width", "color"), [(40, False), (40, True), (17, False)])
+def test_on_a_narrow_terminal_lines_break_between_words(width: int, *, color: bool) -> None:
+    problem = Problem("the command of 'echo' comes from a project that is not trusted", Place("far/away/review.yaml", 14, 25), "look at it")
+    for text in ("\n".join(summary(run_of(*MANY), color=color, width=width)), told([problem], color=color, width=width)):
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
+        assert max(len(line) for line in plain.splitlines() if len(line.split()) > 1) <= width
+        whole = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join([*summary(run_of(*MANY)), told([problem])]))
+        assert set(plain.split()) <= set(whole.split())
+    assert plain.startswith("far/away/review.yaml:14:25:")
 
 
 def test_an_unknown_price_is_named_and_never_nothing() -> None:
