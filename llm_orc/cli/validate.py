@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from llm_orc.cli.terminal import Terminal
     from llm_orc.config.layers import Layers
     from llm_orc.config.shelf import Entry
-    from llm_orc.domain.ensemble import Ensemble, Variable
+    from llm_orc.domain.ensemble import Ensemble
 
     Found = tuple[Layers, Ensemble]
 
@@ -49,8 +49,8 @@ def validate(
         problems += found
     for read in readers:
         problems += _problems_of(read)
-    wrong = [problem for problem in problems if not (problem.warning or problem.untrusted)]
-    warn(terminal, layers.warnings, (_as_warning(problem) for problem in problems if problem not in wrong))
+    wrong = [problem for problem in problems if not problem.warning]
+    warn(terminal, layers.warnings, (problem for problem in problems if problem.warning))
     if wrong:
         raise ProblemError(*wrong)
     checked = counted(len(readers), "ensemble") + (f" and {counted(profiles, 'profile')}" if profiles else "")
@@ -108,33 +108,24 @@ def _problems_of(read: "Callable[[], Found]") -> Iterable[Problem]:
     """What is wrong with one ensemble and everything that it names."""
     from llm_orc.app import Session, planned
     from llm_orc.cli.output import opened
+    from llm_orc.cli.planning import stand_ins
     from llm_orc.domain.plan import Choices
     from llm_orc.render.formats import Paper
 
     try:
         layers, ensemble = read()
-        plan = planned(layers, ensemble, Choices(_stand_ins(ensemble)))
+        plan = planned(layers, ensemble, Choices(stand_ins(ensemble)))
         Session(layers, plan)
         if ensemble.output_format:
             opened(ensemble.output_format, Paper(_nowhere, plan), (ensemble.output_format, ensemble.source.at("output_format")))
     except ProblemError as error:
         return error.problems
-    return (*plan.warnings, *plan.untrusted)
+    # What may not run yet is well written all the same; what may not be read, above, was not checked.
+    return (*plan.warnings, *map(_as_warning, plan.untrusted))
 
 
 def _nowhere(text: str) -> None:
     """Takes what nobody reads."""
-
-
-def _stand_ins(ensemble: "Ensemble") -> dict[str, Any]:
-    """Values for the variables that only a caller can know."""
-    return {name: _stand_in(variable) for name, variable in ensemble.variables.items() if variable.required}
-
-
-def _stand_in(variable: "Variable") -> Any:
-    if variable.choices:
-        return variable.choices[0]
-    return {"integer": 1, "number": 1.0, "boolean": True}.get(variable.type or "", "text")
 
 
 def _as_warning(problem: Problem) -> Problem:

@@ -265,6 +265,14 @@ def test_init_replaces_nothing(project: NewProject) -> None:
     assert [path.name for path in (here.path / ".llm-orc").iterdir()] == ["mine"]
 
 
+def test_validate_does_not_call_sound_what_it_may_not_read(project: NewProject) -> None:
+    here = project({"~/elsewhere.yaml": "agents: [{name: a, command: [x]}]"})
+    (here.path / "link.yaml").symlink_to(here.home / "elsewhere.yaml")
+    outcome = here.run("validate", "./link.yaml")
+    assert outcome[::2] == ("", 2)
+    assert "hint: " in outcome.err
+
+
 def test_init_in_a_folder_that_may_not_be_written(project: NewProject) -> None:
     outcome = project().run("init", cwd="/proc")
     assert outcome[::2] == ("", 2)
