@@ -58,7 +58,11 @@ class Commands(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name = args[0]
         if name not in COMMANDS and not name.startswith("-"):
-            raise ProblemError(Problem(f"no command '{name}'", hint=f"{nearest(name, COMMANDS)} see: {NAME} --help".strip()))
+            from llm_orc.cli.complete import ensembles
+
+            meant = next((word for word in args[:2] if word in ensembles(ctx, word)), "")
+            see = f"an ensemble is run with: {NAME} invoke {meant}" if meant else f"see: {NAME} --help"
+            raise ProblemError(Problem(f"no command '{name}'", hint=f"{nearest(name, COMMANDS)} {see}".strip()))
         return super().resolve_command(ctx, args)
 
 
@@ -115,6 +119,7 @@ def root(*, completion: bool) -> Any:
     def start(ctx: typer.Context, *, wants_version: bool = typer.Option(False, "--version", help="Print the version.")) -> None:
         if wants_version:
             ctx.obj.answer(version())
+            ctx.exit()
         elif ctx.invoked_subcommand is None:
             ctx.obj.answer(ctx.get_help() + "\n")
 

@@ -33,11 +33,11 @@ def init(ctx: typer.Context) -> int:
     target = terminal.where.cwd / FOLDER
     if os.path.lexists(target):
         raise ProblemError(Problem("exists already", Place(FOLDER), "see what is in it: llm-orc list"))
+    trust(terminal.where.cwd, terminal.where)  # first: where that cannot be remembered, nothing is made
     try:
         made = _copy(layers_of(terminal.where)[0].path / "ensembles" / "init", target)
     except OSError as error:
         raise ProblemError(Problem(f"cannot be made: {reason(error)}", Place(FOLDER))) from None
-    trust(terminal.where.cwd, terminal.where)
     terminal.say("".join(f"made {FOLDER}/{name}\n" for name in made))
     terminal.say(
         "\nIt is yours, and trusted: its script and command may run. Next:\n"

@@ -7,7 +7,7 @@ import typer
 from llm_orc.cli.commands import app as new_app
 from llm_orc.cli.commands import examples
 from llm_orc.cli.complete import formats
-from llm_orc.cli.options import Ensemble, Files, MaxParallel, NoDeps, Only, Profiles, Var
+from llm_orc.cli.options import Ensemble, Files, MaxParallel, NoDeps, Only, Profiles, Var, refuse_empty
 
 app = new_app()
 _Text = Annotated[str, typer.Argument(metavar="INPUT", help="What it works on; stands before files and stdin.", show_default=False)]
@@ -28,7 +28,10 @@ _Format = Annotated[
         autocompletion=formats,
     ),
 ]
-_Output = Annotated[str | None, typer.Option("--output", "-o", metavar="FILE", help="Write the result to a file.")]
+_Output = Annotated[
+    str | None,
+    typer.Option("--output", "-o", metavar="FILE", help="Write the result to a file, in the format that .md, .json, .jsonl or .txt names."),
+]
 _Force = Annotated[bool, typer.Option("--force", help="With -o: replace the file.")]
 _Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say when each agent ends; in JSON, print long prompts whole.")]
 
@@ -60,6 +63,7 @@ def invoke(
 
     The input is the argument, each file, then stdin when it is a pipe or a file, joined by a blank line.
     """
+    refuse_empty(ctx)
     from llm_orc.cli.input import Given
     from llm_orc.cli.invocation import Wanted, carried_out
     from llm_orc.cli.planning import choices_of

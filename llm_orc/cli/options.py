@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from llm_orc.cli.complete import agent_profiles, ensembles
+from llm_orc.domain.problem import Problem, ProblemError
 
 Ensemble = Annotated[str, typer.Argument(metavar="ENSEMBLE", help="Its name, or the path of its file.", autocompletion=ensembles)]
 Files = Annotated[list[str], typer.Option("--file", "-f", metavar="FILE", help="Add a file to the input. Repeatable.")]
@@ -22,3 +23,16 @@ Profiles = Annotated[
 ]
 MaxParallel = Annotated[str, typer.Option("--max-parallel", metavar="N", help="Calls at once, at most.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def refuse_empty(ctx: typer.Context) -> None:
+    """Raise ProblemError for options that were given without a value: `--fail-on "$UNSET"` would let everything through."""
+    options = [param for param in ctx.command.params if param.param_type_name == "option" and param.name]
+    given = [param for param in options if ctx.params.get(param.name) == "" and _was_typed(ctx, param.name)]
+    if given:
+        raise ProblemError(*(Problem(f"{param.opts[0]} is empty", hint="give it a value, or leave it out") for param in given))
+
+
+def _was_typed(ctx: typer.Context, name: str) -> bool:
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"

@@ -7,7 +7,7 @@ import typer
 
 from llm_orc.cli.commands import app as new_app
 from llm_orc.cli.commands import examples
-from llm_orc.cli.options import Ensemble, Files, Json, MaxParallel, NoDeps, Only, Profiles, Var
+from llm_orc.cli.options import Ensemble, Files, Json, MaxParallel, NoDeps, Only, Profiles, Var, refuse_empty
 from llm_orc.domain.problem import ProblemError
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def plan(
 
     Nothing is run and nothing is sent; only servers on this machine are asked which model they hold.
     """
+    refuse_empty(ctx)
     from llm_orc.cli.input import Given, read_input
     from llm_orc.cli.planning import choices_of, planned_from, warn
 

@@ -72,7 +72,10 @@ def test_a_listing_that_is_not_built_is_refused(here: Project, kind: str) -> Non
 
 
 TYPOS = {
-    "invok echo": ("no command 'invok'", "did you mean 'invoke'? see: llm-orc --help"),
+    "invok ehco": ("no command 'invok'", "did you mean 'invoke'? see: llm-orc --help"),
+    "invok echo": ("no command 'invok'", "did you mean 'invoke'? an ensemble is run with: llm-orc invoke echo"),
+    "run echo": ("no command 'run'", "an ensemble is run with: llm-orc invoke echo"),
+    "echo text": ("no command 'echo'", "an ensemble is run with: llm-orc invoke echo"),
     "--vresion": ("no option '--vresion'", "did you mean '--version'? see: llm-orc --help"),
     "invoke echo x --ofline": ("no option '--ofline'", "did you mean '--offline'? see: llm-orc invoke --help"),
     "invoke echo x -z": ("no option '-z'", "see: llm-orc invoke --help"),
@@ -216,3 +219,15 @@ def test_completion_survives_a_broken_config(here: Project) -> None:
 def test_python_m_is_the_same_program(here: Project) -> None:
     done = subprocess.run([sys.executable, "-P", "-m", "llm_orc", "invok"], cwd=here.path, env=here.env(), capture_output=True, check=False)
     assert b"see: llm-orc --help" in done.stderr
+
+
+def test_an_option_without_a_value_is_no_option_left_out(project: NewProject) -> None:
+    empty = project()
+    for words in (["invoke", "hello", "--fail-on", ""], ["plan", "hello", "--only="], ["invoke", "hello", "-o", ""]):
+        outcome = empty.run(*words)
+        assert outcome[::2] == ("", 2)
+        assert "is empty" in outcome.err
+
+
+def test_version_beside_a_command_is_all_there_is(project: NewProject) -> None:
+    assert project().run("--version", "invoke", "hello") == (f"llm-orc {llm_orc.__version__}\n", "", 0)
