@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from llm_orc.app import Session
 from llm_orc.cli.input import Given, names_a_file, read_input
+from llm_orc.cli.next_steps import comes_with_us, next_steps
 from llm_orc.cli.output import Target, format_of, opened, target_of
 from llm_orc.cli.planning import is_offline, trusted_plan, warn
 from llm_orc.cli.terminal import HungUpError, Terminal
 from llm_orc.config.layers import Layers
 from llm_orc.domain.event import Happening
-from llm_orc.domain.message import Kind, Tell
+from llm_orc.domain.message import Tell
 from llm_orc.domain.plan import Choices, Plan
 from llm_orc.domain.problem import Problem, ProblemError
 from llm_orc.domain.run import ExitCode, Run
 from llm_orc.render.formats import Format, Paper
-from llm_orc.render.problems import told
 from llm_orc.render.talk import Talk, summary
 
 if TYPE_CHECKING:
@@ -67,7 +67,10 @@ def carried_out(terminal: Terminal, name: str, choices: Choices, given: Given, w
     call = _Call(terminal, layers, plan, wanted, target, shape, view)
     gc.freeze()  # what is loaded by now stays
     asyncio.run(call.performed(text))
-    return call.ended(gate, name)
+    code = call.ended(gate)
+    if code in (ExitCode.OK, ExitCode.SOME_FAILED) and (terminal.stderr.is_terminal or wanted.offline) and comes_with_us(layers, name):
+        call.say(next_steps(terminal, layers, call.run, name, choices, given))
+    return code
 
 
 def _gate(expression: str, plan: Plan) -> "Gate | None":
@@ -108,7 +111,7 @@ class _Call:
         async with Session(self.layers, self.plan, is_offline(self.terminal, given=self.wanted.offline)) as session:
             choices = await session.settle()
             text = session.input_of(text)
-            self._say(_chosen(choice, text) for choice in choices)
+            self.say(_chosen(choice, text) for choice in choices)
 
             def tell(event: Happening) -> None:
                 self._format(event, session)
@@ -136,11 +139,11 @@ class _Call:
             async with Live(stderr.file, self.run, color=stderr.color) as live:
                 yield [live.tell]
         elif self.view == "lines":
-            yield [Talk(self.terminal.say, self.run, color=stderr.color).tell]
+            yield [Talk(self.terminal.say, self.run, color=stderr.color, width=stderr.width).tell]
         else:
             yield []
 
-    def ended(self, gate: "Gate | None", name: str) -> int:
+    def ended(self, gate: "Gate | None") -> int:
         """Print the result, and say what became of the run; the exit code."""
         if self.error is not None:
             raise self.error
@@ -151,13 +154,11 @@ class _Call:
             closed = gate is not None and gate.closes(self.run)
         except ProblemError as error:
             problems += error.problems
-        color = self.terminal.stderr.color
-        self._say(summary(self.run, color=color))
-        self.terminal.say(told(problems, color=color))
+        stderr = self.terminal.stderr
+        self.say(summary(self.run, color=stderr.color, width=stderr.width))
+        self.terminal.tell(problems)
         if closed:
-            self._say([f"failed on: {self.wanted.fail_on}"])
-        if (self.terminal.stderr.is_terminal or self.wanted.offline) and not self.run.cause:
-            self._say(next_steps(self.run, name))
+            self.say([f"failed on: {self.wanted.fail_on}"])
         return _exit_code(self.run, wrong=bool(problems), closed=closed)
 
     def _print(self) -> None:
@@ -168,9 +169,10 @@ class _Call:
         finally:
             self.target.finish()
         if self.shape.cut:
-            self._say(["the text on stdout is cut: its agent failed while it was streaming"])
+            self.say(["the text on stdout is cut: its agent failed while it was streaming"])
 
-    def _say(self, lines: Iterable[str]) -> None:
+    def say(self, lines: Iterable[str]) -> None:
+        """Write lines on stderr."""
         self.terminal.say("".join(f"{line}\n" for line in lines))
 
 
@@ -195,12 +197,3 @@ def _size(text: str) -> str:
     if size < 1000:
         return f"{size} bytes"
     return f"{size / 1000:.1f} kB" if size < 1_000_000 else f"{size / 1_000_000:.1f} MB"
-
-
-def next_steps(run: Run, name: str) -> list[str]:
-    """Three commands to try next."""
-    skipped = any(node.failure is None and node.cause == Kind.OFFLINE for node in run.nodes.values())
-    first = (f"llm-orc invoke {name}", "with models, too") if skipped else (f"llm-orc show {name} --graph ascii", "its graph")
-    steps = [first, (f"llm-orc plan {name}", "what each agent is sent, and who answers"), ("llm-orc init", "an ensemble of your own, here")]
-    width = max(len(command) for command, _ in steps)
-    return ["try next:", *(f"  {command:<{width}}  {what}" for command, what in steps)]

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from llm_orc.domain.problem import Problem, ProblemError
+from llm_orc.domain.problem import ProblemError
 
 if TYPE_CHECKING:
     from llm_orc.cli.terminal import Terminal
@@ -38,7 +38,7 @@ def main(args: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except ProblemError as error:
-        _tell(terminal, error.problems)
+        terminal.tell(error.problems)
         return BAD_INPUT
     except Exception as error:  # noqa: BLE001 - whatever it is, a person gets words and a shell gets 70
         _apologise(terminal, error)
@@ -68,12 +68,6 @@ def _called(terminal: "Terminal", words: list[str]) -> int:
     except typer.Abort:
         return INTERRUPTED
     return code if isinstance(code, int) else OK
-
-
-def _tell(terminal: "Terminal", problems: Sequence[Problem]) -> None:
-    from llm_orc.render.problems import told
-
-    terminal.say(told(problems, color=terminal.stderr.color))
 
 
 def _apologise(terminal: "Terminal", error: Exception) -> None:

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llm_orc.cli.terminal import Terminal
 from llm_orc.domain.problem import Problem, ProblemError
-from llm_orc.render.problems import told
 from llm_orc.render.safe import one_line
 
 if TYPE_CHECKING:
     from llm_orc.config.layers import Layers
+    from llm_orc.domain.ensemble import Ensemble, Variable
     from llm_orc.domain.plan import Choices, Plan
 
 
@@ -45,7 +45,7 @@ def _ask_for_trust(terminal: Terminal, name: str, asked: Sequence[Problem]) -> N
     from llm_orc.config.trust import trust
 
     folders = untrusted_folders(terminal, name)
-    terminal.say(told((Problem(problem.what, problem.place, warning=True) for problem in asked), color=terminal.stderr.color))
+    terminal.tell(Problem(problem.what, problem.place, warning=True) for problem in asked)
     if not terminal.agrees(f"Trust everything in {one_line(', '.join(map(str, folders)))}, now and later?"):
         raise ProblemError(*asked)
     for folder in folders:
@@ -66,7 +66,7 @@ def untrusted_folders(terminal: Terminal, name: str | None = None) -> list[Path]
 
 def warn(terminal: Terminal, *groups: Iterable[Problem]) -> None:
     """Say the warnings on stderr."""
-    terminal.say(told((problem for group in groups for problem in group), color=terminal.stderr.color))
+    terminal.tell(problem for group in groups for problem in group)
 
 
 def is_offline(terminal: Terminal, *, given: bool) -> bool:
@@ -94,6 +94,17 @@ def choices_of(var: Sequence[str], only: str, profile: Sequence[str], *, no_deps
     if problems:
         raise ProblemError(*problems)
     return Choices(variables, agents, no_deps, of_all[0] if of_all else None, of_one, int(max_parallel) if max_parallel else None)
+
+
+def stand_ins(ensemble: "Ensemble") -> dict[str, Any]:
+    """Values for the variables that only a caller can know, for whoever looks at an ensemble without running it."""
+    return {name: _stand_in(variable) for name, variable in ensemble.variables.items() if variable.required}
+
+
+def _stand_in(variable: "Variable") -> Any:
+    if variable.choices:
+        return variable.choices[0]
+    return {"integer": 1, "number": 1.0, "boolean": True}.get(variable.type or "", "text")
 
 
 def _pair(flag: str, text: str, problems: list[Problem]) -> tuple[str, str]:

@@ -12,6 +12,7 @@ from llm_orc.cli.options import Json, Var
 if TYPE_CHECKING:
     from llm_orc.cli.terminal import Terminal
     from llm_orc.domain.ensemble import Agent, Ensemble, Variable
+    from llm_orc.domain.plan import Plan, PlannedAgent
 
 app = new_app()
 
@@ -33,29 +34,38 @@ def show(
     json: Json = False,
 ) -> int:
     """Show what an ensemble is for, its variables and agents, and where it comes from."""
-    from llm_orc.cli.planning import choices_of, planned_from, warn
+    from llm_orc.app import planned
+    from llm_orc.cli.planning import choices_of, stand_ins, warn
     from llm_orc.config.layers import read_layers
+    from llm_orc.domain.plan import Choices
 
     terminal: Terminal = ctx.obj
-    if graph is not None:
-        from llm_orc.render.graph import graph as drawn
-
-        layers, planned = planned_from(terminal, ensemble, choices_of(var, "", (), no_deps=False, max_parallel=""))
-        terminal.answer(drawn(planned, graph))
+    layers = read_layers(terminal.where)
+    around = layers.around(ensemble)
+    found = around.ensemble(ensemble)
+    if json and graph is None:
+        _print_json(terminal, found)
     else:
-        layers = read_layers(terminal.where)
-        _print(terminal, layers.ensemble(ensemble), json=json)
+        chosen = choices_of(var, "", (), no_deps=False, max_parallel="").variables
+        plan = planned(around, found, Choices({**stand_ins(found), **chosen}))
+        if graph is None:
+            _print(terminal, found, plan)
+        else:
+            from llm_orc.render.graph import graph as drawn
+
+            terminal.answer(drawn(plan, graph))
     warn(terminal, layers.warnings)
     return 0
 
 
-def _print(terminal: "Terminal", ensemble: "Ensemble", *, json: bool) -> None:
-    if json:
-        from llm_orc.render.json import plain, to_json
+def _print_json(terminal: "Terminal", ensemble: "Ensemble") -> None:
+    from llm_orc.render.json import plain, to_json
 
-        written = ensemble.model_dump(mode="json", exclude_unset=True)
-        terminal.answer(to_json(plain({**written, "name": ensemble.name, "file": ensemble.source.file}), indent=2) + "\n")
-        return
+    written = ensemble.model_dump(mode="json", exclude_unset=True)
+    terminal.answer(to_json(plain({**written, "name": ensemble.name, "file": ensemble.source.file}), indent=2) + "\n")
+
+
+def _print(terminal: "Terminal", ensemble: "Ensemble", plan: "Plan") -> None:
     from llm_orc.cli.table import table
     from llm_orc.render.safe import one_line
 
@@ -65,7 +75,7 @@ def _print(terminal: "Terminal", ensemble: "Ensemble", *, json: bool) -> None:
         terminal.answer(f"\nwithout input  {one_line(ensemble.default_task)}\n")
     if ensemble.variables:
         terminal.answer("\nvariables\n" + table((_variable(name, each) for name, each in ensemble.variables.items()), width, "  "))
-    terminal.answer("\nagents\n" + table(map(_agent, ensemble.agents), width, "  "))
+    terminal.answer("\nagents\n" + table((_agent(agent, plan.agents[agent.name]) for agent in ensemble.agents), width, "  "))
     if ensemble.synthesis is not None:
         terminal.answer(f"\nsynthesis\n  {one_line(_synthesis(ensemble.synthesis.model_dump(exclude_unset=True)))}\n")
 
@@ -78,9 +88,10 @@ def _variable(name: str, variable: "Variable") -> tuple[str, str, str]:
     return name, value, "; ".join(filter(None, (choices, variable.description)))
 
 
-def _agent(agent: "Agent") -> tuple[str, str, str, str]:
-    after = f"after {', '.join(agent.depends_on)}" if agent.depends_on else ""
-    return agent.name, agent.body, _body(agent), after
+def _agent(agent: "Agent", planned: "PlannedAgent") -> tuple[str, str, str, str]:
+    from llm_orc.render.plan import after
+
+    return agent.name, agent.body, _body(agent), f"after {after(planned)}" if planned.depends_on else ""
 
 
 def _body(agent: "Agent") -> str:

@@ -4,7 +4,7 @@ import os
 import select
 import stat
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -68,6 +68,8 @@ class Terminal:
     """The descriptor to read from; None where the caller closed it."""
     stdout: Stream
     stderr: Stream
+    called: str = ""
+    """The program as the command line names it."""
 
     def answer(self, text: str) -> None:
         """Write to stdout; raises HungUpError where nobody reads any more, ProblemError where it cannot be written."""
@@ -86,6 +88,13 @@ class Terminal:
             self.stderr.write(text)
         except OSError:
             return
+
+    def tell(self, problems: Iterable[Problem]) -> None:
+        """Say what is wrong."""
+        from llm_orc.render.problems import told  # nearly every call has nothing to tell
+
+        if known := list(problems):
+            self.say(told(known, color=self.stderr.color, width=self.stderr.width))
 
     @property
     def can_ask(self) -> bool:
@@ -123,7 +132,7 @@ def here() -> Terminal:
     stdout, stderr = (
         _stream(file if is_open else None, env) for file, is_open in zip((sys.stdout, sys.stderr), open_descriptors[1:], strict=True)
     )
-    return Terminal(Surroundings(_cwd(), _home(env), env), 0 if open_descriptors[0] else None, stdout, stderr)
+    return Terminal(Surroundings(_cwd(), _home(env), env), 0 if open_descriptors[0] else None, stdout, stderr, sys.argv[0])
 
 
 def reason(error: OSError) -> str:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from llm_orc.domain.ensemble import Agent
 
 app = new_app()
+HOMES = (".", "ensembles", "ensembles/examples", ".llm-orc", ".llm-orc/ensembles", ".llm-orc/ensembles/examples")
+"""Where a project's ensembles lie: those called by their names, and beside them those called by their paths."""
 
 
 @app.command(epilog=examples("llm-orc trust", "llm-orc trust ~/src/cloned --revoke"))
@@ -30,7 +32,7 @@ def trust(
 
     Shows what would be allowed, and asks on a terminal. Remembered by folder, in your own settings.
     """
-    from llm_orc.config.trust import is_trusted, untrust
+    from llm_orc.config.trust import is_trusted, trusted_folders, untrust
     from llm_orc.config.trust import trust as remember
     from llm_orc.render.safe import one_line
 
@@ -38,8 +40,9 @@ def trust(
     root = _project(terminal.where, folder)
     shown = one_line(str(root))
     if revoke:
+        was = str(root) in trusted_folders(terminal.where)
         untrust(root, terminal.where)
-        terminal.say(f"no longer trusted: {shown}\n")
+        terminal.say(f"no longer trusted: {shown}\n" if was else f"it was not trusted: {shown}\n")
         return 0
     if is_trusted(root, terminal.where):
         terminal.say(f"trusted already: {shown}\n")
@@ -72,15 +75,15 @@ def _project(where: "Surroundings", folder: str) -> Path:
 
 
 def _runs(where: "Surroundings") -> Iterator[str]:
-    """Every script and command in the project's ensembles, with its place; broken files run nothing."""
-    from llm_orc.config.folders import PROJECT, layers_of
+    """Every script and command in the project's ensembles, by name and by path, with its place; broken files run nothing."""
+    from llm_orc.config.folders import SUFFIXES, layers_of
     from llm_orc.config.layers import Layers
     from llm_orc.config.settings import Settings
 
-    project = tuple(folder for folder in layers_of(where) if folder.layer == PROJECT)
-    for entry in Layers(where, Settings(), project).ensembles.entries():
+    layers = Layers(where, Settings(), layers_of(where))
+    for path in sorted(path for home in HOMES for path in (where.cwd / home).glob("*") if path.suffix in SUFFIXES and path.is_file()):
         try:
-            ensemble = entry.read()
+            ensemble = layers.ensemble(f"./{path.relative_to(where.cwd)}")
         except ProblemError:
             continue
         for index, agent in enumerate(ensemble.agents):

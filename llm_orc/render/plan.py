@@ -166,7 +166,7 @@ class _Sheet:
     def _facts(self, planned: PlannedAgent, plan: Plan, input: str | None) -> Iterator[tuple[str, str]]:
         agent = planned.agent
         if planned.depends_on:
-            yield "after", ", ".join(f"{name} (implied)" if name in planned.implied else name for name in planned.depends_on)
+            yield "after", after(planned)
         if planned.depends_on and agent.require != "any":
             yield "require", str(agent.require)
         if agent.when is not None:
@@ -194,6 +194,11 @@ class _Sheet:
 
     def _ink(self, text: str, *styles: str) -> str:
         return ink(text, *styles, color=self.color)
+
+
+def after(planned: PlannedAgent) -> str:
+    """What an agent waits for, and whether only a template says so."""
+    return ", ".join(f"{name} (implied)" if name in planned.implied else name for name in planned.depends_on)
 
 
 def _each(planned: PlannedAgent) -> str:

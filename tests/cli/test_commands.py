@@ -73,6 +73,21 @@ def test_show(here: Project) -> None:
     assert json.loads(here.run("show", "two", "--json").out)["agents"][0] == {"name": "good", "command": ["cat"]}
 
 
+def test_show_marks_what_is_only_implied(here: Project) -> None:
+    here.write(
+        ".llm-orc/ensembles/chain.yaml",
+        """
+        variables: {who: {required: true}}
+        agents:
+          - {name: a, command: [cat]}
+          - {name: b, command: [cat], depends_on: [a]}
+          - {name: c, command: [cat], depends_on: [b], prompt: "{{ agents.a }} {{ agents.b }} {{ variables.who }}"}
+        """,
+    )
+    assert here.run("show", "chain").out.endswith("  b  command  cat  after a\n  c  command  cat  after b, a (implied)\n")
+    assert "..>" in here.run("show", "chain", "--graph", "ascii").out
+
+
 @pytest.mark.parametrize(("form", "begins"), [("mermaid", "flowchart TD\n"), ("dot", 'digraph "two" {\n'), ("ascii", "good  cat\n")])
 def test_show_draws_the_graph(here: Project, form: str, begins: str) -> None:
     outcome = here.run("show", "two", "--graph", form)
@@ -300,6 +315,19 @@ def test_trust_shows_what_would_run_and_is_remembered(project: NewProject) -> No
     assert here.run("trust").err == f"trusted already: {here.path}\n"
     assert here.run("trust", "--revoke").err == f"no longer trusted: {here.path}\n"
     assert here.run("invoke", "echo", "x").code == 2
+
+
+def test_trust_shows_what_lies_in_the_folder_itself(project: NewProject) -> None:
+    here = project({"loose/slow.yaml": ECHO, "loose/odd name.yml": ECHO, "loose/deploy.yaml": "steps: []", "loose/broken.yaml": BROKEN})
+    assert here.run("invoke", "slow.yaml", "x", cwd="loose").code == 2
+    found = "".join(f"  {name}:5:14: cat\n" for name in ("odd name.yml", "slow.yaml"))
+    assert here.run("trust", "loose").err == f"in {here.path}/loose these would run:\n{found}trusted: {here.path}/loose\n"
+    assert here.run("invoke", "slow.yaml", "x", cwd="loose").out == "x\n"
+
+
+def test_trust_that_was_not_given_cannot_be_taken_back(project: NewProject) -> None:
+    here = project({".llm-orc/ensembles/echo.yaml": ECHO})
+    assert here.run("trust", "--revoke") == ("", f"it was not trusted: {here.path}\n", 0)
 
 
 def test_what_would_run_cannot_hide_itself_from_who_is_asked(project: NewProject) -> None:

@@ -1,13 +1,15 @@
 """`llm-orc invoke`: what it prints where, and its exit codes."""
 
 import json
+import os
 import re
 import signal
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.project import Project
+from tests.project import NewProject, Project, run
 from tests.servers.fixtures import NewServer
 from tests.servers.openai import NativeModel
 
@@ -79,6 +81,22 @@ def test_an_interruption_is_said_by_the_exit_code_whatever_else_is_wrong(here: P
     assert b"hello" in process.stdout.read()
     assert b"failed on: agents.quick.ok" in process.stderr.read()
     assert process.wait(60) == 130
+
+
+def test_the_last_words_of_a_program_are_said_once(here: Project) -> None:
+    here.write(".llm-orc/scripts/bad.py", "import nothing_of_that_name\n")
+    here.write(".llm-orc/ensembles/bad.yaml", "agents: [{name: bad, script: bad.py}, {name: worse, script: bad.py}]")
+    said = (
+        "failed 2 agents  bad, worse: script: 'bad.py': exit code 1\n"
+        "  Traceback (most recent call last):\n"
+        f'    File "{here.path}/.llm-orc/scripts/bad.py", line 1, in <module>\n'
+        "      import nothing_of_that_name\n"
+        "  ModuleNotFoundError: No module named 'nothing_of_that_name'\n"
+    )
+    for flags in ([], ["-v"]):
+        err = here.run("invoke", "bad", "x", *flags).err
+        assert said in err
+        assert err.count("Traceback") == 1
 
 
 def test_verbose_says_when_each_agent_ends(here: Project) -> None:
@@ -244,13 +262,44 @@ def test_offline_skips_and_says_so(here: Project, how: str) -> None:
     outcome = here.run("invoke", "mixed", "hello", *(["--offline"] if how == "flag" else []), env=env)
     assert outcome[::2] == ("## told\n\nhello\n\n## asked\n\n(missing: offline)\n", 0)
     assert "skipped  asked: offline\n" in outcome.err
-    if how == "flag":
-        assert outcome.err.endswith(
-            "try next:\n"
-            "  llm-orc invoke mixed  with models, too\n"
-            "  llm-orc plan mixed    what each agent is sent, and who answers\n"
-            "  llm-orc init          an ensemble of your own, here\n"
-        )
+    assert "try next" not in outcome.err
+
+
+CODE = "try:\n    import os\nexcept Exception:\n    pass\n"
+
+
+def offline(here: Project, *more: str, stdin: str | None = None) -> str:
+    """What is said after a run of a shipped ensemble without models."""
+    return here.run("invoke", "code-review", *more, "--offline", stdin=stdin).err.partition("try next:\n")[2]
+
+
+def test_the_first_thing_to_try_is_the_same_call(project: NewProject) -> None:
+    here = project({"shop.py": CODE})
+    assert offline(here, stdin=CODE) == (
+        "  ... | llm-orc invoke code-review  with models, too\n"
+        "  llm-orc plan code-review          what each agent is sent, and who answers\n"
+        "  llm-orc init                      an ensemble of your own, here\n"
+    )
+    assert offline(here, "mind the 'SQL'", "-f", "shop.py").startswith(
+        """  llm-orc invoke code-review 'mind the '"'"'SQL'"'"'' -f shop.py  with"""
+    )
+    assert offline(here, "import os\n" * 20).startswith("  llm-orc invoke code-review ...  with")
+
+
+def test_nothing_is_to_be_tried_after_a_gate_has_closed(project: NewProject) -> None:
+    outcome = project().run("invoke", "code-review", CODE, "--offline", "--fail-on", "true")
+    assert (outcome.code, outcome.err.splitlines()[-1]) == (1, "failed on: true")
+
+
+@pytest.mark.parametrize("where", ["", "below"])
+def test_the_program_is_named_as_it_can_be_called_again(project: NewProject, where: str) -> None:
+    here = project({"bin/llm-orc": f"#!{sys.executable} -P\nfrom llm_orc.cli.main import main\nmain()\n", "below/x": ""})
+    program = here.path / "bin/llm-orc"
+    call = ["invoke", "examples/concat", "x", "--offline"]
+    shown = "bin/llm-orc" if not where else "../bin/llm-orc"
+    assert f"  {shown} init " in run(program, *call, cwd=here.path / where, env=here.env()).err
+    on_path = here.env({"PATH": f"{program.parent}:{os.environ['PATH']}"})
+    assert "  llm-orc init " in run(program, *call, cwd=here.path / where, env=on_path).err
 
 
 def test_streaming_prints_the_final_reply_as_it_comes(here: Project, openai_server: NewServer) -> None:

@@ -27,14 +27,25 @@ def test_in_a_pipe_it_is_not_even_with_a_terminal_on_stderr(here: Project) -> No
 
 
 def test_the_last_lines_say_what_to_try_next(here: Project) -> None:
-    err = plain(here.run_pty("invoke", "echo", "x").err)
+    err = plain(here.run_pty("invoke", "examples/concat", "x").err)
     assert err.endswith(
         "try next:\n"
-        "  llm-orc show echo --graph ascii  its graph\n"
-        "  llm-orc plan echo                what each agent is sent, and who answers\n"
-        "  llm-orc init                     an ensemble of your own, here\n"
+        "  llm-orc show examples/concat --graph ascii  its graph\n"
+        "  llm-orc plan examples/concat                what each agent is sent, and who answers\n"
+        "  llm-orc list                                what else can be called\n"
     )
-    assert "echo succeeded  1 succeeded" in err
+    assert "concat succeeded  2 succeeded" in err
+
+
+def test_of_an_ensemble_of_your_own_they_do_not(here: Project) -> None:
+    err = plain(here.run_pty("invoke", "echo", "x").err)
+    assert "echo succeeded" in err
+    assert "try next" not in err
+
+
+def test_errors_break_between_words(here: Project) -> None:
+    lines = plain(here.run_pty("invoke", "ehco", "x", cols=24).err).splitlines()
+    assert lines == ["error: no ensemble", "  'ehco'", "hint: did you mean", "  'echo'? see: llm-orc", "  list ensembles"]
 
 
 @pytest.mark.parametrize(
@@ -86,7 +97,7 @@ def test_a_person_is_asked_once_for_trust(project: NewProject) -> None:
     assert asked.code == 0
     assert "hello" in asked.out
     assert f"Trust everything in {here.path}, now and later? [y/N]" in asked.err
-    assert "warning: the command of 'echo' comes from a project that is not trusted" in plain(asked.err)
+    assert "warning: the command of 'echo' comes from a project that is not\n  trusted: cat\n" in plain(asked.err)
     assert here.run("invoke", "echo", "hello")[::2] == ("hello\n", 0)
 
 

@@ -74,12 +74,11 @@ def test_while_it_runs_a_failure_is_one_line() -> None:
 @pytest.mark.parametrize(("width", "color"), [(40, False), (40, True), (17, False)])
 def test_on_a_narrow_terminal_lines_break_between_words(width: int, *, color: bool) -> None:
     problem = Problem("the command of 'echo' comes from a project that is not trusted", Place("far/away/review.yaml", 14, 25), "look at it")
-    for text in ("\n".join(summary(run_of(*MANY), color=color, width=width)), told([problem], color=color, width=width)):
-        plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
-        assert max(len(line) for line in plain.splitlines() if len(line.split()) > 1) <= width
-        whole = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join([*summary(run_of(*MANY)), told([problem])]))
-        assert set(plain.split()) <= set(whole.split())
-    assert plain.startswith("far/away/review.yaml:14:25:")
+    written = [*summary(run_of(*MANY), color=color, width=width), told([problem], color=color, width=width)]
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(written))
+    assert max(len(line) for line in plain.splitlines() if len(line.split()) > 1) <= width
+    assert plain.split() == "\n".join([*summary(run_of(*MANY)), told([problem])]).split()
+    assert "\nfar/away/review.yaml:14:25:" in plain
 
 
 def test_an_unknown_price_is_named_and_never_nothing() -> None:
