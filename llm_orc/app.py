@@ -141,6 +141,7 @@ class Session:
                 loop.remove_signal_handler(number)
             self.stop(causes[number])
 
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # where our parent had it ignored, no exit code would reach us
         for number in causes:
             loop.add_signal_handler(number, stop, number)
         try:

@@ -92,7 +92,8 @@ class OpenRun:
             for names in self.plan.phases:
                 barrier = phases[-1] if phased and phases else ()
                 phases.append([self._submit_agent(self.plan.agents[name], barrier) for name in names])
-            await asyncio.gather(*(asyncio.gather(*phase) for phase in phases))
+            # With exceptions as values it waits for all: else, cut off, the group would cancel a second time who is still tidying up.
+            await asyncio.gather(*(asyncio.gather(*phase, return_exceptions=True) for phase in phases), return_exceptions=True)
 
     def submit(
         self,

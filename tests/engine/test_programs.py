@@ -4,11 +4,12 @@ import json
 import os
 import select
 import signal
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.project import NewProject
+from tests.project import NewProject, run
 
 ONE_SCRIPT = ".llm-orc/ensembles/one.yaml"
 YAML = """
@@ -126,6 +127,28 @@ def test_a_signal_leaves_no_process_behind_however_often_it_comes(
     assert not any(map(alive, pids))
 
 
+def test_programs_may_tidy_up_when_the_run_is_cut_off(project: NewProject) -> None:
+    tidy = """
+        import signal, sys, time
+        def tidied(*_):
+            time.sleep(0.05)
+            open("tidied", "w").close()
+            sys.exit()
+        signal.signal(signal.SIGTERM, tidied)
+        open("pids", "w").close()
+        signal.pause()
+    """
+    made = project(one_script(tidy, more="\n      - {name: after, command: [cat], depends_on: [it]}"), trusted=True)
+    os.mkfifo(made.path / "pids")
+    process = made.start("invoke", "one", "x")
+    (made.path / "pids").read_text()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert (made.path / "tidied").exists()
+    assert b"Traceback" not in err
+
+
 def test_a_timeout_leaves_no_process_behind(project: NewProject) -> None:
     made = project(one_script(FORKS, more="timeout_seconds: 0.5"), trusted=True)
     os.mkfifo(made.path / "pids")
@@ -195,6 +218,13 @@ def test_twenty_megabytes_go_through(project: NewProject) -> None:
     big = "x" * 20_000_000
     assert made.run("invoke", "one", stdin=big).out == "20000000\n"
     assert made.run("invoke", "cat.yaml", stdin=big).out.strip() == "20000000"
+
+
+def test_exit_codes_are_known_even_where_the_parent_ignores_its_children(project: NewProject) -> None:
+    made = project({"k.yaml": "agents: [{name: it, command: [cat]}]"}, trusted=True)
+    words = f"trap '' CHLD; exec {sys.executable} -P -m llm_orc invoke k.yaml hello"
+    outcome = run("bash", "-c", words, cwd=made.path, env=made.env())
+    assert (outcome.out, outcome.code) == ("hello\n", 0)
 
 
 def test_one_that_does_not_read_its_input_is_no_failure(project: NewProject) -> None:
