@@ -12,7 +12,7 @@ from llm_orc.domain.profile import AUTO, Profile
 from llm_orc.render.json import plain
 from llm_orc.render.preview import preview
 from llm_orc.render.safe import harmless, one_line
-from llm_orc.render.words import counted, ink
+from llm_orc.render.words import counted, folded, ink
 
 Destination = Callable[[Profile], str]
 """Where a profile's calls go, for people: `api.openai.com`."""
@@ -118,12 +118,12 @@ class _Sheet:
 
     def lines(self, plan: Plan, input: str | None) -> Iterator[str]:
         ensemble = plan.ensemble
-        yield f"{self._ink(ensemble.name, 'bold')}  {one_line(ensemble.description)}"
+        yield from folded(f"{self._ink(ensemble.name, 'bold')}  {one_line(ensemble.description)}", self.width)
         phased = "one after the other" if ensemble.execution == "phased" else "overlapping"
         phases = f"in {counted(len(plan.phases), 'phase')}{f', {phased}' if len(plan.phases) > 1 else ''}"
-        yield f"{counted(len(plan.agents), 'agent')} {phases}; the result is {_result(plan)}"
+        yield from folded(f"{counted(len(plan.agents), 'agent')} {phases}; the result is {_result(plan)}", self.width)
         for name, value in plan.variables.items():
-            yield self._ink(f"{name} = {one_line(str(plain(value)))}", "dim")
+            yield from folded(self._ink(f"{name} = {one_line(str(plain(value)))}", "dim"), self.width)
         for number, phase in enumerate(plan.phases, 1):
             yield ""
             yield self._ink(f"phase {number}", "dim")
@@ -144,7 +144,8 @@ class _Sheet:
         what = " ".join(runs) if isinstance(runs, list) else runs or ""
         models = "; ".join(map(self._model, _profiles(planned)))
         widest = max(map(len, plan.agents))
-        yield f"{self._ink(f'{agent.name:<{widest}}', 'bold', 'cyan')}  {self._ink(f'{agent.body:<8}', 'dim')}  {one_line(what or models)}"
+        head = f"{self._ink(f'{agent.name:<{widest}}', 'bold', 'cyan')}  {self._ink(f'{agent.body:<8}', 'dim')}  {one_line(what or models)}"
+        yield from folded(head, self.width and self.width - 2)
         for key, text in self._facts(planned, plan, input):
             first, *rest = self._cut(list(self._wrapped(harmless(text).rstrip("\n"))))
             yield f"  {self._ink(f'{key:<8}', 'dim')}  {first}"
@@ -189,8 +190,8 @@ class _Sheet:
     def _problem(self, problem: Problem) -> Iterator[str]:
         kind = "warning" if problem.warning else "untrusted"
         head, *rest = str(problem).split("\n")
-        yield f"{self._ink(f'{kind}:', 'yellow')} {harmless(head)}"
-        yield from map(harmless, rest)
+        for line in (f"{self._ink(f'{kind}:', 'yellow')} {harmless(head)}", *map(harmless, rest)):
+            yield from folded(line, self.width)
 
     def _ink(self, text: str, *styles: str) -> str:
         return ink(text, *styles, color=self.color)

@@ -174,13 +174,22 @@ def test_long_texts_are_cut_unless_all_is_wanted_and_no_file_drives_the_terminal
 
 def test_texts_are_wrapped_in_their_column() -> None:
     plan = plan_of({"name": "a", "prompt": "one two three four five six seven eight nine ten\n\nend {{ input }}"})
-    assert plan_text(plan, destination, width=44).splitlines()[4:] == [
-        "  a  model     default -> openai-compatible/small at 127.0.0.1:8000",
+    assert plan_text(plan, destination, width=44).splitlines()[-7:] == [
+        "  a  model     default ->",
+        "    openai-compatible/small at",
+        "    127.0.0.1:8000",
         "    prompt    one two three four five six",
         "              seven eight nine ten",
         "",
         "              end <input>",
     ]
+
+
+def test_heads_break_between_words() -> None:
+    plan = plan_of({"name": "a"}, {"name": "b", "prompt": "{{ agents.a }}"}, description="What a letter wants, and how long it is")
+    narrow = plan_text(plan, destination, width=40)
+    assert narrow.startswith("review  What a letter wants, and how\n  long it is\n2 agents in 2 phases, overlapping; the\n  result is the reply of b\n")
+    assert max(len(line) for line in narrow.splitlines()) <= 40
 
 
 def test_a_tier_that_finds_no_model_is_shown_as_such() -> None:
