@@ -286,6 +286,12 @@ def test_the_first_thing_to_try_is_the_same_call(project: NewProject) -> None:
     assert offline(here, "import os\n" * 20).startswith("  llm-orc invoke code-review ...  with")
 
 
+def test_an_empty_diff_passes_the_gate_of_a_review_without_models(project: NewProject) -> None:
+    grave = "agents.facts.json.findings | selectattr('severity', 'eq', 'high') | list"
+    outcome = project().run("invoke", "code-review", "--offline", "-o", "review.md", "--fail-on", grave, stdin="")
+    assert outcome[::2] == ("", 0)
+
+
 def test_nothing_is_to_be_tried_after_a_gate_has_closed(project: NewProject) -> None:
     outcome = project().run("invoke", "code-review", CODE, "--offline", "--fail-on", "true")
     assert (outcome.code, outcome.err.splitlines()[-1]) == (1, "failed on: true")

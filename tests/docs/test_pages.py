@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from llm_orc.engine.programs import PASSED_ON
 from tests.docs.pages import PAGES, ROOT, Block, Reading, blocks_of, compare, conversation
 from tests.project import run
 
@@ -63,6 +64,11 @@ def headings(page: Path) -> set[str]:
 
 def test_the_generated_pages_are_those_of_this_program() -> None:
     assert run(sys.executable, ROOT / "docs/generate.py", "--check") == ("", "", 0)
+
+
+def test_every_variable_that_programs_see_is_named() -> None:
+    page = " ".join((ROOT / "docs/flow.md").read_text().split())
+    assert f"no others: {' '.join(f'`{name}`' for name in PASSED_ON)}, and those that its `env` names" in page
 
 
 @pytest.mark.parametrize(
