@@ -1,10 +1,14 @@
 """What the shell completes: names that are really there. Nothing is imported before somebody presses Tab."""
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import typer
 
 from llm_orc.domain.problem import ProblemError
+
+if TYPE_CHECKING:
+    from llm_orc.domain.ensemble import Ensemble
 
 
 def ensembles(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -23,11 +27,34 @@ def agent_profiles(ctx: typer.Context, incomplete: str) -> list[str]:
     return [f"{agent}{equals}{name}" for name in profiles(ctx, start)]
 
 
+def agents(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The names of the agents of the ensemble that is called, behind others and a comma too."""
+    before, comma, start = incomplete.rpartition(",")
+    called = _called(ctx)
+    return [f"{before}{comma}{name}" for name in _beginning((agent.name for agent in called.agents), start)] if called else []
+
+
+def variables(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The names of the variables of the ensemble that is called, ready for a value."""
+    called = _called(ctx)
+    return _beginning((f"{name}=" for name in called.variables), incomplete) if called else []
+
+
 def formats(ctx: typer.Context, incomplete: str) -> list[str]:  # noqa: ARG001
     """The names of output formats."""
     from llm_orc.render.formats import FORMATS
 
     return _beginning(FORMATS, incomplete)
+
+
+def _called(ctx: typer.Context) -> "Ensemble | None":
+    from llm_orc.config.layers import read_layers
+
+    name = ctx.params.get("ensemble") or next(iter(ctx.args), "")  # an option without its value keeps typer from telling them apart
+    try:
+        return read_layers(ctx.obj.where).ensemble(name)
+    except ProblemError:
+        return None  # said by the command itself, once it is called
 
 
 def _beginning(names: Iterable[str], start: str) -> list[str]:

@@ -4,13 +4,16 @@ from typing import Annotated
 
 import typer
 
-from llm_orc.cli.complete import agent_profiles, ensembles
+from llm_orc.cli.complete import agent_profiles, agents, ensembles, variables
 from llm_orc.domain.problem import Problem, ProblemError
 
 Ensemble = Annotated[str, typer.Argument(metavar="ENSEMBLE", help="Its name, or the path of its file.", autocompletion=ensembles)]
 Files = Annotated[list[str], typer.Option("--file", "-f", metavar="FILE", help="Add a file to the input. Repeatable.")]
-Var = Annotated[list[str], typer.Option("--var", metavar="NAME=VALUE", help="Set a variable of the ensemble. Repeatable.")]
-Only = Annotated[str, typer.Option("--only", metavar="A,B", help="Run only these agents, and what they depend on.")]
+Var = Annotated[
+    list[str],
+    typer.Option("--var", metavar="NAME=VALUE", help="Set a variable of the ensemble. Repeatable.", autocompletion=variables),
+]
+Only = Annotated[str, typer.Option("--only", metavar="A,B", help="Run only these agents, and what they depend on.", autocompletion=agents)]
 NoDeps = Annotated[bool, typer.Option("--no-deps", help="With --only: without what they depend on.")]
 Profiles = Annotated[
     list[str],
