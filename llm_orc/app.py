@@ -86,7 +86,7 @@ class Session:
 
     def input_of(self, text: str) -> str:
         """The input, else the ensemble's own task; raises ProblemError where neither is there and somebody would read it."""
-        text = text or self.plan.ensemble.default_task or ""
+        text = text if text.strip() else self.plan.ensemble.default_task or ""
         if not text.strip() and self.plan.reads_input(self._reachable):
             hint = "pipe something in, name a file with -f, or pass a text after the ensemble's name"
             raise ProblemError(Problem(f"'{self.plan.ensemble.name}' has nothing to work on", hint=hint))

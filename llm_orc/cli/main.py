@@ -2,11 +2,10 @@
 
 import gc
 import os
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
-
-from llm_orc.domain.problem import ProblemError
 
 if TYPE_CHECKING:
     from llm_orc.cli.terminal import Terminal
@@ -24,7 +23,11 @@ def main(args: Sequence[str] | None = None) -> int:
     if sys.platform == "win32":
         sys.stderr.write("llm-orc runs on Linux and macOS. On Windows, use it inside WSL.\n")
         return BAD_INPUT
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _leave)
+    # Imported from here on, so that Ctrl-C is quiet while that goes on.
     from llm_orc.cli.terminal import HungUpError, here
+    from llm_orc.domain.problem import ProblemError
 
     try:
         terminal = here()
@@ -45,6 +48,11 @@ def main(args: Sequence[str] | None = None) -> int:
         return BUG
 
 
+def _leave(number: int, frame: object) -> None:  # noqa: ARG001 - Python's own signature
+    """Ctrl-C before a run, which has ways of its own: nothing is open yet, and an exception might be swallowed by a library that loads."""
+    os._exit(INTERRUPTED)
+
+
 def _called(terminal: "Terminal", words: list[str]) -> int:
     if words == ["--version"]:
         from llm_orc import __version__
@@ -63,6 +71,7 @@ def _called(terminal: "Terminal", words: list[str]) -> int:
         code = root(completion=completion).main(words, prog_name=NAME, standalone_mode=False, obj=terminal)
     except typer.TyperException as error:
         from llm_orc.cli.usage import problem_of
+        from llm_orc.domain.problem import ProblemError
 
         raise ProblemError(problem_of(error, words)) from None
     except typer.Abort:

@@ -114,7 +114,7 @@ class Run:
     last_seq: int = 0
 
     def top(self) -> Iterator[Node]:
-        """The agents of the ensemble itself, in file order, `synthesis` last."""
+        """The agents of the ensemble itself, phase by phase, in file order within each."""
         return (node for node in self.nodes.values() if not node.parent)
 
     def below(self, node: Node) -> Iterator[Node]:
@@ -168,7 +168,7 @@ def fold(run: Run, event: Happening) -> None:
             for node in run.nodes.values():
                 if node.status in {"pending", "running"}:
                     _end(node, "cancelled", event.at, "cancelled")
-            run.result = event.result if run.answered else finished(run)
+            run.result = event.result if event.result or run.answered else finished(run)
             run.cause, run.failure, run.ended_at = event.cause, event.failure, event.at
             run.status = _final(run)
         case _:

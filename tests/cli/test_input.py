@@ -116,3 +116,8 @@ def test_an_empty_input_is_no_mistake_where_offline_only_scripts_would_read_it(p
     outcome = empty.run("invoke", "code-review", "--offline", stdin="")
     assert (outcome.out.splitlines()[0], outcome.code) == ("The input is empty: nothing found by 3 checks", 0)
     assert empty.run("invoke", "code-review", "--offline", "--profile", "embedded", stdin="").code == 2
+
+
+def test_a_blank_input_is_an_empty_one(project: NewProject) -> None:
+    here = project({"x.yaml": "{default_task: do this, agents: [{name: a, command: [cat]}]}"}, trusted=True)
+    assert here.run("invoke", "x.yaml", stdin=" \n")[::2] == ("do this\n", 0)

@@ -329,6 +329,11 @@ def test_a_synthesis_that_fails_leaves_the_leaves() -> None:
     assert run.exit_code == ExitCode.SOME_FAILED
 
 
+def test_the_reply_that_is_the_result_stays_it_where_the_leaf_failed() -> None:
+    run = Lab(failing=frozenset({"leaf"})).run({"agents": [agent("middle"), agent("leaf", "middle")], "synthesis": {"agent": "middle"}})
+    assert (run.result, run.exit_code) == ("middle says: input", ExitCode.NO_LEAF)
+
+
 def test_only_runs_the_chosen_and_what_they_need() -> None:
     lab = Lab()
     agents = [agent("a"), agent("b", "a"), agent("c", "a")]
