@@ -10,7 +10,7 @@ from llm_orc.domain.problem import KeyPath, nearest
 
 _OURS = re.compile(r"\{\{[-+]? *((?:input|variables|agents|item|index)\b[^}]*?) *[-+]?\}\}")
 """A tag that names what only templates know; other programs have tags of their own, which are none of our business."""
-UNFILLED = ("command", "parameters", "system_prompt", "script", "options", "model")
+UNFILLED = frozenset({"command", "parameters", "system_prompt", "script", "options", "model"})
 """Keys whose texts are taken as they are."""
 
 
@@ -26,8 +26,8 @@ def faults_of(planned: PlannedAgent, names: Collection[str]) -> Iterator[Fault]:
     """Everything; `names` are those of all agents."""
     yield from _edges(planned.agent, names)
     yield from _counts(planned)
-    for key in UNFILLED:
-        for path, text in _texts(getattr(planned.agent, key, None), (key,)):
+    for key in UNFILLED & planned.agent.model_fields_set:
+        for path, text in _texts(getattr(planned.agent, key), (key,)):
             if tag := _OURS.search(text):
                 hint = "templates are filled in where something is asked: prompt, when, fan_out, synthesis"
                 yield Fault(f"'{tag[1]}' is not filled in here", path, hint)
