@@ -90,7 +90,7 @@ class Endpoint:
     label: str
     """For people: `api.openai.com`, `embedded`."""
     max_parallel: int | None = 64
-    """Calls it takes at once; None is no bound."""
+    """Calls it takes at once where no profile says otherwise; None is no bound."""
     one_model: bool = False
     """Whether calls for one model are grouped, because loading another is slow."""
     local: bool = False

@@ -98,7 +98,7 @@ class Call:
         system = (Message("system", profile.system_prompt),) if profile.system_prompt else ()
         request = Request(self.id, (*system, Message("user", prompt)), profile, self.means.stream)
         endpoint = self.means.endpoint(profile)
-        slots = self.means.bounds.of(endpoint, profile.max_parallel)
+        slots = self.means.bounds.of(endpoint)
         began = Started(self.id, prompt, profile.name, profile.provider, profile.model)
         ask = limited(self.means.ask(profile), replace(self.turn, slots=((slots, profile.model), *self.turn.slots), began=began))
         return await ask(request, self.tell)

@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -30,6 +30,11 @@ class Slots:
     def crowded(self) -> bool:
         """Whether somebody waits."""
         return any(self._waiting.values())
+
+    def resize(self, size: int | None) -> None:
+        """Let more in from now on, or fewer; who is in stays in."""
+        self.size = size
+        self._next()
 
     def free(self, group: str = "") -> bool:
         """Whether one could begin at once."""
@@ -89,16 +94,30 @@ class Bounds:
     def __init__(self, programs: int) -> None:
         self.programs = Slots("programs", programs)
         self._endpoints: dict[str, Slots] = {}
-        self._asked: dict[str, int] = {}
+        self._wishes: dict[str, list[int]] = {}
 
-    def of(self, endpoint: Endpoint, wished: int | None) -> Slots:
-        """The slots of an endpoint; the smallest bound that any profile wished for, else the endpoint's own."""
-        slots = self._endpoints.get(endpoint.key)
-        if slots is None:
-            slots = self._endpoints[endpoint.key] = Slots(endpoint.label, endpoint.max_parallel, grouped=endpoint.one_model)
-        if wished is not None:
-            slots.size = self._asked[endpoint.key] = min(wished, self._asked.get(endpoint.key, wished))
-        return slots
+    def of(self, endpoint: Endpoint) -> Slots:
+        """The slots of an endpoint."""
+        if endpoint.key not in self._endpoints:
+            self._endpoints[endpoint.key] = Slots(endpoint.label, endpoint.max_parallel, grouped=endpoint.one_model)
+        return self._endpoints[endpoint.key]
+
+    @contextmanager
+    def wished(self, wishes: Iterable[tuple[Endpoint, int | None]]) -> Iterator[None]:
+        """As long as a run goes on, the smallest bound that any of its profiles wishes for replaces the endpoint's own."""
+        ours = [(endpoint, wish) for endpoint, wish in wishes if wish is not None]
+        for endpoint, wish in ours:
+            self._wishes.setdefault(endpoint.key, []).append(wish)
+            self._resize(endpoint)
+        try:
+            yield
+        finally:
+            for endpoint, wish in ours:
+                self._wishes[endpoint.key].remove(wish)
+                self._resize(endpoint)
+
+    def _resize(self, endpoint: Endpoint) -> None:
+        self.of(endpoint).resize(min(self._wishes[endpoint.key], default=endpoint.max_parallel))
 
 
 class Stopwatch:

@@ -27,23 +27,22 @@ async def perform(plan: Plan, text: str, means: Means, tell: Tell, *, run: str, 
     A failed agent is an event, not an exception. Cancelling this task ends the run as an interrupt does.
     """
     told = _numbered(tell, means)
-    for profile in plan.profiles():
-        if means.reachable(profile):
-            means.bounds.of(means.endpoint(profile), profile.max_parallel)
     told(RunStarted(run, plan.ensemble.name, plan.phases, plan.leaves, text, plan.variables))
     whole = OpenRun(plan, text, means, told)
     work = asyncio.create_task(whole.perform())
     ended = stop if stop is not None else asyncio.get_running_loop().create_future()
     cause: Cause = "interrupt"
-    try:
-        await asyncio.wait({work, ended}, timeout=plan.timeout_seconds, return_when=asyncio.FIRST_COMPLETED)
-        cause = "" if work.done() else ended.result() if ended.done() else "timeout"
-    finally:
-        work.cancel()
-        await asyncio.wait({work})
-        _raise_bug(work)
-        result, failure = result_of(plan, whole.outcomes, text)
-        told(RunEnded(result, cause, failure))
+    wishes = ((means.endpoint(profile), profile.max_parallel) for profile in plan.profiles() if means.reachable(profile))
+    with means.bounds.wished(wishes):
+        try:
+            await asyncio.wait({work, ended}, timeout=plan.timeout_seconds, return_when=asyncio.FIRST_COMPLETED)
+            cause = "" if work.done() else ended.result() if ended.done() else "timeout"
+        finally:
+            work.cancel()
+            await asyncio.wait({work})
+            _raise_bug(work)
+            result, failure = result_of(plan, whole.outcomes, text)
+            told(RunEnded(result, cause, failure))
 
 
 def _raise_bug(work: asyncio.Task[None]) -> None:
@@ -278,7 +277,7 @@ class Node:
         sizes = [slots.size for slots, _ in self.run.slots]
         profile = self.planned.profile
         if profile is not None and self.run.means.reachable(profile):
-            sizes.append(self.run.means.bounds.of(self.run.means.endpoint(profile), profile.max_parallel).size)
+            sizes.append(self.run.means.bounds.of(self.run.means.endpoint(profile)).size)
         elif self.planned.agent.body in {"script", "command"}:
             sizes.append(self.run.means.bounds.programs.size)
         return min((size for size in sizes if size is not None), default=DEFAULT_WIDTH)

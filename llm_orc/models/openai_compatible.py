@@ -31,7 +31,7 @@ class OpenAICompatible:
 
     def endpoint(self, profile: Profile) -> Endpoint:
         """The profile's server and key; opens nothing."""
-        return aim(profile, self._reach).endpoint(profile)
+        return aim(profile, self._reach).endpoint
 
     def ask(self, profile: Profile) -> Ask:
         """How to ask this profile's server; raises ProblemError for a missing or unusable base_url."""

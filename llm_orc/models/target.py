@@ -26,12 +26,13 @@ class Target:
         """Server and key, without showing the key."""
         return f"{self.address.url} {self.preset.key}" if self.key else self.address.url
 
-    def endpoint(self, profile: Profile) -> Endpoint:
+    @property
+    def endpoint(self) -> Endpoint:
         """What limits belong to."""
         return Endpoint(
             self.identity,
             self.address.label,
-            max_parallel=profile.max_parallel or self.preset.max_parallel,
+            max_parallel=self.preset.max_parallel,
             one_model=self.preset.one_model,
             local=self.address.local,
         )

@@ -154,7 +154,7 @@ def test_no_repr_holds_the_key() -> None:
     target = aim(profile(None, "openai"), Reach(KEYS))
 
     assert target.key == KEY
-    assert KEY not in f"{target!r} {Reach(KEYS)!r} {target.identity} {target.endpoint(profile(None, 'openai'))!r}"
+    assert KEY not in f"{target!r} {Reach(KEYS)!r} {target.identity} {target.endpoint!r}"
 
 
 @pytest.mark.parametrize(
