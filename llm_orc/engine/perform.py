@@ -87,17 +87,18 @@ class OpenRun:
             self.slots = ((Slots("max_parallel", self.plan.max_parallel), ""), *self.slots)
         phased = self.plan.ensemble.execution == "phased"
         async with self._group:
-            phases: list[list[asyncio.Task[Outcome]]] = []
+            # With exceptions as values a gather waits for all: else, cut off, the group would cancel a second time who is still tidying up.
+            phases: list[asyncio.Future[Any]] = []
             for names in self.plan.phases:
-                barrier = phases[-1] if phased and phases else ()
-                phases.append([self._submit_agent(self.plan.agents[name], barrier) for name in names])
-            # With exceptions as values it waits for all: else, cut off, the group would cancel a second time who is still tidying up.
-            await asyncio.gather(*(asyncio.gather(*phase, return_exceptions=True) for phase in phases), return_exceptions=True)
+                barrier = phases[-1:] if phased else []
+                agents = [self._submit_agent(self.plan.agents[name], barrier) for name in names]
+                phases.append(asyncio.gather(*agents, return_exceptions=True))
+            await asyncio.gather(*phases, return_exceptions=True)
 
     def submit(
         self,
         planned: PlannedAgent,
-        depends_on: Sequence[asyncio.Task[Outcome]] = (),
+        depends_on: Sequence[asyncio.Future[Any]] = (),
         *,
         id: str,  # noqa: A002 - the word for it
         parent: str,
@@ -114,7 +115,7 @@ class OpenRun:
     def _prefix(self) -> str:
         return f"{self.parent}/" if self.parent else ""
 
-    def _submit_agent(self, planned: PlannedAgent, barrier: Iterable[asyncio.Task[Outcome]]) -> asyncio.Task[Outcome]:
+    def _submit_agent(self, planned: PlannedAgent, barrier: Iterable[asyncio.Future[Any]]) -> asyncio.Task[Outcome]:
         needs = [self._tasks[name] for name in planned.depends_on]
         task = self.submit(planned, [*needs, *barrier], id=f"{self._prefix}{planned.name}", parent=self.parent)
         self._tasks[planned.name] = task
@@ -137,7 +138,7 @@ class Node:
     index: int
     _children: list[asyncio.Task[Outcome]] = field(default_factory=list)
 
-    async def outcome(self, depends_on: Sequence[asyncio.Task[Outcome]]) -> Outcome:
+    async def outcome(self, depends_on: Sequence[asyncio.Future[Any]]) -> Outcome:
         """Wait, decide, act; whatever comes of it is told and kept."""
         try:
             if depends_on:
