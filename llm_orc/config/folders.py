@@ -10,7 +10,7 @@ from llm_orc.config.reading import Document, parse, read_text
 from llm_orc.config.surroundings import Surroundings
 from llm_orc.config.trust import is_trusted, refuse_foreign
 from llm_orc.domain.problem import Place, Problem, ProblemError
-from llm_orc.domain.profile import NAME_PATTERN
+from llm_orc.domain.read import NAME_PATTERN
 
 BUILT_IN, USER, PROJECT, CALLED = "built-in", "user", "project", "called"
 SUFFIXES = (".yaml", ".yml")

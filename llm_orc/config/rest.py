@@ -10,7 +10,7 @@ from llm_orc.config.foreign import REFUSED
 from llm_orc.config.reading import Document
 from llm_orc.domain.ensemble import BODY_KEYS, Common, Ensemble, Files
 from llm_orc.domain.problem import Problem, ProblemError
-from llm_orc.domain.profile import NAME_PATTERN
+from llm_orc.domain.read import NAME_PATTERN
 
 _TELLING = ("prompt", "prompt_file", *REFUSED, *BODY_KEYS, *Common.model_fields)
 

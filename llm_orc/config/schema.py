@@ -10,7 +10,8 @@ from pydantic import BaseModel
 
 from llm_orc.config.settings import Settings
 from llm_orc.domain.ensemble import Ensemble
-from llm_orc.domain.profile import NAME_PATTERN, Profile
+from llm_orc.domain.profile import Profile
+from llm_orc.domain.read import NAME_PATTERN
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _MODELS: dict[str, type[BaseModel]] = {"ensemble": Ensemble, "profile": Profile, "config": Settings}

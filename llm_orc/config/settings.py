@@ -14,7 +14,7 @@ from llm_orc.config.unbuilt import UNBUILT
 from llm_orc.config.written import screen, validated
 from llm_orc.domain.ensemble import Limits
 from llm_orc.domain.problem import KeyPath, Place, Problem, ProblemError, nearest
-from llm_orc.domain.profile import Name, Read
+from llm_orc.domain.read import Name, Read
 
 PREFIX = "LLM_ORC_"
 ENVIRONMENT = "environment"

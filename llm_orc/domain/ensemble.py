@@ -7,7 +7,8 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Priv
 from pydantic.json_schema import SkipJsonSchema
 
 from llm_orc.domain.problem import Problem, ProblemError, Source
-from llm_orc.domain.profile import Name, Parameters, Read
+from llm_orc.domain.profile import Parameters
+from llm_orc.domain.read import Name, Read
 
 Positive = Annotated[int, Field(ge=1)]
 Function = Callable[[str], Awaitable[Any]]

@@ -53,6 +53,8 @@ class Queued(Event):
 
     node: str
     limit: str
+    endpoint: str = ""
+    """The server it wants to ask, as people call it; empty for programs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,71 @@ class Started(Event):
     model: str = ""
     items: int | None = None
     """Of a fan-out: how many children it will have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent(Event):
+    """An attempt has its slots, and its request is sent."""
+
+    node: str
+    endpoint: str
+    profile: str = ""
+    provider: str = ""
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Received(Event):
+    """What came of an attempt, good or bad, and what it cost: all that is spent in a run is told by these."""
+
+    node: str
+    endpoint: str
+    model: str = ""
+    usage: Usage = NO_USAGE
+    cost: float | None = None
+    """US dollars; None where the model has no known price."""
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Loading(Event):
+    """The server loads the model first; told by a provider, and no agent's clock counts the time until `Loaded`."""
+
+    node: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded(Event):
+    """The model is there."""
+
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retrying(Event):
+    """An attempt failed, and the next one is made after so many seconds; what had come of its reply is void."""
+
+    node: str
+    failure: Failure
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class FellBack(Event):
+    """A model failed, and the next profile of the list is asked; what had come of its reply is void."""
+
+    node: str
+    failure: Failure
+    profile: str
+
+
+@dataclass(frozen=True, slots=True)
+class Repairing(Event):
+    """A reply does not follow its schema, and the model is asked to mend it."""
+
+    node: str
+    what: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +160,6 @@ class Failed(Event):
     failure: Failure
     partial: str = ""
     """Text that had come before it failed."""
-    usage: Usage = NO_USAGE
-    """What it cost all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,5 +195,23 @@ class RunEnded(Event):
     """Why the synthesis could not be rendered; the result is then that of the leaves."""
 
 
-Happening = RunStarted | Submitted | Queued | Started | Delta | Answered | Failed | Skipped | Cancelled | Warned | RunEnded
+Waiting = Queued | Loading | Loaded | Retrying
+"""Whatever a call waits for is one of these."""
+Happening = (
+    RunStarted
+    | Submitted
+    | Waiting
+    | Started
+    | Sent
+    | Received
+    | FellBack
+    | Repairing
+    | Delta
+    | Answered
+    | Failed
+    | Skipped
+    | Cancelled
+    | Warned
+    | RunEnded
+)
 """Every event there is; a match over it is checked for completeness."""

@@ -1,7 +1,7 @@
 """What is said to and by a model, a script or a child run, and the kinds of failure a call can meet."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -14,11 +14,27 @@ FinishReason = Literal["stop", "length", "other"]
 
 
 @dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file that goes with a message: an image or a document."""
+
+    name: str
+    media_type: str
+    """As in `image/png`, `application/pdf`, `text/plain`."""
+    data: bytes = field(repr=False)
+
+    @property
+    def is_image(self) -> bool:
+        """Whether it is something to look at."""
+        return self.media_type.startswith("image/")
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One turn of a conversation with a model."""
 
     role: Role
     text: str
+    attachments: tuple[Attachment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +42,14 @@ class Usage:
     """Tokens: `input` counts the cached ones too, `output` the reasoning ones; `estimated` marks our own count."""
 
     input: int = 0
+    """Uncached, read from the provider's cache and written to it, together."""
     output: int = 0
     cached: int = 0
+    """Those of `input` that were read from the provider's cache."""
     reasoning: int = 0
     estimated: bool = False
+    cache_write: int = 0
+    """Those of `input` that were written to the provider's cache, at a price of their own."""
 
     @property
     def total(self) -> int:
@@ -44,6 +64,7 @@ class Usage:
             self.cached + other.cached,
             self.reasoning + other.reasoning,
             self.estimated or other.estimated,
+            self.cache_write + other.cache_write,
         )
 
 
@@ -102,7 +123,8 @@ class FailedError(Exception):
         self.failure = failure
         self.partial = partial
         """Text that had come before it failed; kept, never passed off as a reply."""
-        self.usage = usage or NO_USAGE
+        self.usage = usage
+        """What the attempt used; NO_USAGE where surely nothing was billed, None where nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +136,9 @@ class Request:
     messages: tuple[Message, ...]
     profile: "Profile"
     stream: bool = False
+    """Whether somebody watches: each piece is told as a `Delta` as it comes."""
+    schema: Mapping[str, Any] | None = None
+    """The JSON Schema that the reply has to follow; the provider's native mode where it has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +151,16 @@ class Reply:
     structured: bool = False
     """Whether `value` is the result (which may be null) instead of being parsed from `text` when it is asked for."""
     usage: Usage = NO_USAGE
+    """What all its attempts used together."""
     cost: float | None = None
-    """US dollars; None where no price is known."""
+    """US dollars, where the provider itself says so; else the price of the model decides."""
     finish: FinishReason = "stop"
     model: str | None = None
     """The model that really answered."""
     attempts: int = 1
+    """Requests that were sent for it, those of fallbacks and repairs included."""
+    profile: str = ""
+    """The fallback that answered; empty where it is the agent's own profile."""
 
 
 Tell = Callable[["Happening"], None]

@@ -3,20 +3,15 @@
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
+from llm_orc.domain.model import Capability
+from llm_orc.domain.price import Price
 from llm_orc.domain.problem import Place
+from llm_orc.domain.read import Name, Read
 
-NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_-]*$"
-Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 AUTO = "auto"
 """The provider of a tier: which model answers is chosen when it is known what can be reached."""
-
-
-class Read(BaseModel):
-    """Anything read from a file: unchangeable, and strict about its keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
 def _some(stop: tuple[str, ...]) -> tuple[str, ...]:
@@ -57,8 +52,24 @@ class Profile(Parameters):
     """Who speaks to the model: lmstudio, openai, openrouter, vllm, llamacpp, openai-compatible, embedded or auto."""
     base_url: str | None = None
     """Where the provider listens, if not at its usual address."""
+    credential: Name | None = None
+    """Which of the keys kept for this provider: `llm-orc auth add PROVIDER --name NAME`."""
+    insecure: bool = False
+    """Whether requests and keys may travel unencrypted, by plain http, to another machine."""
+    fallback: tuple[Name, ...] | None = None
+    """Profiles to ask, in order, where this one cannot answer."""
     max_parallel: Annotated[int, Field(ge=1)] | None = None
-    """How many calls this endpoint takes at once; 64 unless told, 1 for lmstudio."""
+    """How many calls this endpoint takes at once; 64 unless told, 1 for lmstudio and ollama."""
+    requests_per_minute: Annotated[int, Field(ge=1)] | None = None
+    """How many requests this endpoint is sent in a minute."""
+    tokens_per_minute: Annotated[int, Field(ge=1)] | None = None
+    """How many tokens, of prompts and replies together, in a minute."""
+    price: Price | None = None
+    """US dollars per million tokens; the catalogue's where it is not given."""
+    context_window: Annotated[int, Field(ge=1)] | None = None
+    """Tokens of prompt and reply together that the model, or the user's memory, has room for."""
+    capabilities: frozenset[Capability] | None = None
+    """What the model can do: vision, files, tools, structured_output, thinking; the catalogue's where it is not given."""
 
     def with_parameters(self, *layers: Parameters) -> "Profile":
         """Lay on this profile each layer's own keys, the later winning; `options` merge by key."""

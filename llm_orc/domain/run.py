@@ -11,17 +11,27 @@ from llm_orc.domain.event import (
     Cause,
     Delta,
     Failed,
+    FellBack,
     Happening,
+    Loaded,
+    Loading,
     Queued,
+    Received,
+    Repairing,
+    Retrying,
     RunEnded,
     RunStarted,
+    Sent,
     Skipped,
     Started,
     Submitted,
+    Waiting,
     Warned,
 )
 from llm_orc.domain.message import NO_USAGE, Failure, Reply, Status, Usage
+from llm_orc.domain.use import EndpointUse, Spending
 
+OfNode = Waiting | Started | Sent | Received | FellBack | Repairing | Delta | Answered | Failed | Skipped | Cancelled
 RunStatus = Literal["pending", "running", "succeeded", "partial", "failed", "cancelled"]
 
 
@@ -52,7 +62,18 @@ class Node:
     """How many children a fan-out will have."""
     status: Status = "pending"
     waiting_for: str = ""
-    """The limit whose slot it waits for."""
+    """The limit that it waits for, or what else keeps it: `retry`, `loading MODEL`."""
+    waiting_at: str = ""
+    """The server whose queue it stands in."""
+    waiting_since: float | None = None
+    waited: float = 0.0
+    """Seconds in queues, between attempts and while a model was loaded, so far."""
+    endpoint: str = ""
+    """Where an attempt is under way."""
+    sent: int = 0
+    """Requests so far, those of fallbacks and repairs included."""
+    fell_back: list[tuple[str, Failure]] = field(default_factory=list)
+    """Profiles that could not answer, in order, and why."""
     prompt: str = ""
     profile: str = ""
     provider: str = ""
@@ -109,6 +130,10 @@ class Run:
     """US dollars of all calls with a known price; None where there is none."""
     unpriced: set[str] = field(default_factory=set)
     """Models that were used and whose price is not known."""
+    models: dict[str, Spending] = field(default_factory=dict)
+    """What each model took."""
+    endpoints: dict[str, EndpointUse] = field(default_factory=dict)
+    """By the name that people know a server by."""
     started_at: float = 0.0
     ended_at: float | None = None
     last_seq: int = 0
@@ -167,7 +192,7 @@ def fold(run: Run, event: Happening) -> None:
         case RunEnded():
             for node in run.nodes.values():
                 if node.status in {"pending", "running"}:
-                    _end(node, "cancelled", event.at, "cancelled")
+                    _end(run, node, "cancelled", event.at, "cancelled")
             run.result = event.result if event.result or run.answered else finished(run)
             run.cause, run.failure, run.ended_at = event.cause, event.failure, event.at
             run.status = _final(run)
@@ -175,42 +200,112 @@ def fold(run: Run, event: Happening) -> None:
             _fold_node(run, run.nodes[event.node], event)
 
 
-def _fold_node(run: Run, node: Node, event: Queued | Started | Delta | Answered | Failed | Skipped | Cancelled) -> None:
+def _fold_node(run: Run, node: Node, event: OfNode) -> None:
     match event:
-        case Queued():
-            node.waiting_for = event.limit
+        case Queued() | Loading() | Loaded() | Retrying():
+            _wait(run, node, event)
         case Started():
-            node.status, node.started_at, node.waiting_for = "running", event.at, ""
+            _go_on(run, node, event.at)
+            node.status, node.started_at = "running", event.at
             node.prompt, node.profile, node.provider, node.model = event.prompt, event.profile, event.provider, event.model
             node.expected = event.items
+        case Sent() | Received() | FellBack() | Repairing():
+            _exchange(run, node, event)
         case Delta():
             (node.thinking if event.thinking else node.pieces).append(event.text)
         case Answered():
-            _end(node, "succeeded", event.at)
+            _end(run, node, "succeeded", event.at)
             node.reply, node.model = event.reply, event.reply.model or node.model
             node.pieces.clear()
-            _spend(run, node, event.reply.usage, event.reply.cost)
         case Failed():
-            _end(node, "failed", event.at, str(event.failure))
+            _end(run, node, "failed", event.at, str(event.failure))
             node.failure, node.pieces = event.failure, [event.partial] if event.partial else node.pieces
-            _spend(run, node, event.usage, None)
         case Skipped():
-            _end(node, "skipped", event.at, event.cause)
+            _end(run, node, "skipped", event.at, event.cause)
         case Cancelled():
-            _end(node, "cancelled", event.at, "cancelled")
+            _end(run, node, "cancelled", event.at, "cancelled")
         case _:
             assert_never(event)
 
 
-def _end(node: Node, status: Status, at: float, cause: str = "") -> None:
-    node.status, node.cause, node.ended_at, node.waiting_for = status, cause, at, ""
+def _wait(run: Run, node: Node, event: Waiting) -> None:
+    _go_on(run, node, event.at)
+    match event:
+        case Queued():
+            node.waiting_for, node.waiting_at = event.limit, event.endpoint
+            if event.endpoint:
+                _at(run, event.endpoint).wait(event.limit, 1)
+        case Loading():
+            node.waiting_for = f"loading {event.model}"
+        case Retrying():
+            node.waiting_for = "retry"
+            _void(node)
+        case Loaded():
+            return
+        case _:
+            assert_never(event)
+    node.waiting_since = event.at
 
 
-def _spend(run: Run, node: Node, usage: Usage, cost: float | None) -> None:
+def _go_on(run: Run, node: Node, at: float) -> None:
+    """Nothing keeps the node any more."""
+    if node.waiting_at:
+        _at(run, node.waiting_at).wait(node.waiting_for, -1)
+    if node.waiting_since is not None:
+        node.waited += at - node.waiting_since
+    node.waiting_for, node.waiting_at, node.waiting_since = "", "", None
+
+
+def _exchange(run: Run, node: Node, event: Sent | Received | FellBack | Repairing) -> None:
+    _go_on(run, node, event.at)
+    _land(run, node)
+    match event:
+        case Sent():
+            _at(run, event.endpoint).send()
+            node.sent += 1
+            node.endpoint = event.endpoint
+            node.profile, node.provider, node.model = event.profile, event.provider, event.model
+        case Received():
+            _spend(run, node, event)
+        case FellBack():
+            node.fell_back.append((node.profile or node.model, event.failure))
+            _void(node)
+        case Repairing():
+            _void(node)
+        case _:
+            assert_never(event)
+
+
+def _land(run: Run, node: Node) -> None:
+    """No attempt is under way any more."""
+    if node.endpoint:
+        _at(run, node.endpoint).running -= 1
+        node.endpoint = ""
+
+
+def _at(run: Run, endpoint: str) -> EndpointUse:
+    return run.endpoints.setdefault(endpoint, EndpointUse())
+
+
+def _void(node: Node) -> None:
+    """What has come of its reply does not count."""
+    node.pieces.clear()
+    node.thinking.clear()
+
+
+def _end(run: Run, node: Node, status: Status, at: float, cause: str = "") -> None:
+    _go_on(run, node, at)
+    _land(run, node)
+    node.status, node.cause, node.ended_at = status, cause, at
+
+
+def _spend(run: Run, node: Node, event: Received) -> None:
+    usage, cost = event.usage, event.cost
     if not usage.total:
         return
     if cost is None:
-        run.unpriced.add(node.model)
+        run.unpriced.add(event.model or node.model)
+    run.models.setdefault(event.model or node.model, Spending()).add(usage, cost)
     spender: Node | Run | None = node
     while spender is not None:
         spender.usage += usage

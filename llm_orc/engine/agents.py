@@ -100,7 +100,10 @@ class Call:
         endpoint = self.means.endpoint(profile)
         slots = self.means.bounds.of(endpoint)
         began = Started(self.id, prompt, profile.name, profile.provider, profile.model)
-        ask = limited(self.means.ask(profile), replace(self.turn, slots=((slots, profile.model), *self.turn.slots), began=began))
+        ask = limited(
+            self.means.ask(profile),
+            replace(self.turn, slots=((slots, profile.model), *self.turn.slots), began=began, endpoint=endpoint.label),
+        )
         return await ask(request, self.tell)
 
     async def _run_script(self, agent: ScriptAgent) -> Reply:

@@ -161,7 +161,7 @@ class Node:
         except FailedError as error:
             if error.failure.kind is Kind.OFFLINE:
                 return self._skipped(Kind.OFFLINE)
-            self.run.tell(Failed(self.id, error.failure, error.partial, error.usage))
+            self.run.tell(Failed(self.id, error.failure, error.partial))
             return Outcome("failed", failure=error.failure, cause=str(error.failure), children=self._ended_children())
 
     def _skipped(self, cause: str) -> Outcome:

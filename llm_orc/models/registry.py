@@ -16,10 +16,13 @@ if TYPE_CHECKING:
 ENTRY_POINTS = "llm_orc.providers"
 _OPENAI = "llm_orc.models.openai_compatible:OpenAICompatible"
 BUILT_IN: Mapping[str, str] = {
+    "anthropic": "llm_orc.models.anthropic:Anthropic",
     AUTO: "llm_orc.models.unchosen:Unchosen",
     "embedded": "llm_orc.models.embedded:Embedded",
+    "google": "llm_orc.models.google:Google",
     "llamacpp": _OPENAI,
     "lmstudio": _OPENAI,
+    "ollama": "llm_orc.models.ollama:Ollama",
     "openai": _OPENAI,
     "openai-compatible": _OPENAI,
     "openrouter": _OPENAI,
