@@ -15,12 +15,12 @@ from llm_orc.domain.problem import Problem, ProblemError
 from llm_orc.domain.profile import Endpoint, Profile
 
 Find = Callable[[str, str | None, str | None], Credential | None]
-"""Provider, the variable of the environment that may hold its key, and the name of a kept key (None: whichever is there) -> the credential."""
+"""Provider, the variable that may hold its key, and the name of a kept key (None: whichever is there) -> the credential."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """What a provider may use: the environment it was started in, keys, what is known of models, and the hosts the user trusts with a key."""
+    """What a provider may use: its environment, keys, what is known of models, and the hosts that the user trusts with a key."""
 
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     trusted_hosts: frozenset[str] = frozenset()

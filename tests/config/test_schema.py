@@ -5,14 +5,15 @@ from pydantic import BaseModel
 from llm_orc.config.reading import parse
 from llm_orc.config.schema import described, schema
 from llm_orc.config.settings import Settings
-from llm_orc.domain import ensemble, profile
+from llm_orc.domain import ensemble, model, price, profile
+from llm_orc.domain.read import Read
 from tests.config.test_written import EVERYTHING
 
 MODELS = [
     thing
-    for space in (vars(ensemble), vars(profile), {"Settings": Settings})
+    for space in (vars(ensemble), vars(profile), vars(model), vars(price), {"Settings": Settings})
     for thing in space.values()
-    if isinstance(thing, type) and issubclass(thing, profile.Read) and thing is not profile.Read
+    if isinstance(thing, type) and issubclass(thing, Read) and thing is not Read
 ]
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from llm_orc.domain.ensemble import Ensemble
-from llm_orc.domain.event import Answered, Delta, Happening, RunEnded, RunStarted, Started, Submitted
+from llm_orc.domain.event import Answered, Delta, Happening, Received, RunEnded, RunStarted, Started, Submitted
 from llm_orc.domain.message import Reply, Usage
 from llm_orc.domain.plan import Plan
 from llm_orc.domain.profile import Profile
@@ -26,8 +26,11 @@ def plan_of(*agents: Mapping[str, Any], ensembles: Iterable[Ensemble] = (), **ke
 
 
 def numbered(events: Iterable[Happening], begin: float = 1_000.0, step: float = 0.5) -> Iterator[Happening]:
-    """The events with their numbers, half a second apart."""
-    return (replace(event, seq=number, at=begin + step * (number - 1)) for number, event in enumerate(events, 1))
+    """The events with their numbers, half a second apart; an attempt's end is the moment of what follows."""
+    at = begin - step
+    for number, event in enumerate(events, 1):
+        at += 0 if isinstance(event, Received) else step
+        yield replace(event, seq=number, at=at + step if isinstance(event, Received) else at)
 
 
 def run_of(*events: Happening) -> Run:
@@ -49,11 +52,12 @@ def begun(*names: str, leaves: tuple[str, ...] = (), input: str = "code") -> tup
 def answered(name: str, text: str, **reply: Any) -> tuple[Happening, ...]:
     """An agent from its start to its reply, word by word."""
     words = [Delta(name, word) for word in text.split(" ")]
-    usage = Usage(100, 10)
+    said = Reply(**{"text": text, "usage": Usage(100, 10), "model": "small", **reply})
     return (
         Started(name, "Look at it.", "default", "openai-compatible", "small"),
         *words,
-        Answered(name, Reply(**{"text": text, "usage": usage, "model": "small", **reply})),
+        Received(name, "", said.model or "", said.usage, said.cost),
+        Answered(name, said),
     )
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from llm_orc.domain.ensemble import Ensemble
-from llm_orc.domain.event import Answered, Cancelled, Delta, Failed, RunEnded, RunStarted, Skipped, Started, Submitted, Warned
+from llm_orc.domain.event import Answered, Cancelled, Delta, Failed, Received, RunEnded, RunStarted, Skipped, Started, Submitted, Warned
 from llm_orc.domain.message import Failure, Kind, Reply, Usage
 from llm_orc.domain.problem import ProblemError
 from llm_orc.render.formats import FORMATS, open_format
@@ -29,7 +29,8 @@ MIXED = (
     Submitted("per_file[1]", "model", parent="per_file"),
     *answered("per_file[0]", "fine", cost=0.25, attempts=2),
     Started("per_file[1]"),
-    Failed("per_file[1]", REFUSED, "half", Usage(7)),
+    Received("per_file[1]", "", "small", Usage(7), failure=REFUSED),
+    Failed("per_file[1]", REFUSED, "half"),
     Answered("per_file", Reply("fine", value=["fine", None], structured=True)),
     Skipped("late", "offline"),
     Warned("judge", "the reply was cut"),
@@ -242,11 +243,12 @@ def test_json_lines_are_the_events_as_they_happen() -> None:
         "input": "code",
         "variables": {},
     }
-    lines.tell(Failed("a", REFUSED, "half", Usage(7)))
+    lines.tell(Received("a", "127.0.0.1:8000", "small", Usage(7), failure=REFUSED))
+    assert json.loads(sheet.pieces[-1])["usage"]["total"] == 7
+    lines.tell(Failed("a", REFUSED, "half"))
     failed = json.loads(sheet.pieces[-1])
     assert failed["event"] == "failed"
     assert failed["failure"] == {"kind": "network", "what": REFUSED.what, "hint": "start the server", "retry_after": None}
-    assert failed["usage"]["total"] == 7
     before = len(sheet.pieces)
     lines.close(run)
     assert len(sheet.pieces) == before

@@ -12,7 +12,20 @@ from typing import TextIO
 
 import pytest
 
-from llm_orc.domain.event import Answered, Cancelled, Delta, Failed, Happening, Queued, RunEnded, RunStarted, Skipped, Started, Submitted
+from llm_orc.domain.event import (
+    Answered,
+    Cancelled,
+    Delta,
+    Failed,
+    Happening,
+    Queued,
+    Received,
+    RunEnded,
+    RunStarted,
+    Skipped,
+    Started,
+    Submitted,
+)
 from llm_orc.domain.message import Failure, Kind, Reply, Usage
 from llm_orc.domain.run import Run, fold
 from llm_orc.render.frame import Frame, View
@@ -153,6 +166,7 @@ REVIEW = (
     Started("per_file", items=9),
     Submitted("per_file[0]", "model", parent="per_file"),
     Started("per_file[0]", "p", "fast", "openai", "small"),
+    Received("per_file[0]", "", "small", Usage(1_200, 40)),
     Answered("per_file[0]", Reply("ok", usage=Usage(1_200, 40))),
     Started("style", "p", "fast", "openai", "small"),
     Failed("style", REFUSED),

@@ -27,7 +27,7 @@ MANY = (
 def test_talk_says_each_end_in_a_line() -> None:
     run, sheet = Run(), Sheet()
     talk = Talk(sheet, run)
-    for event in numbered(MANY[:14]):
+    for event in numbered(MANY[:15]):
         fold(run, event)
         talk.tell(event)
     assert sheet.text == ("facts  succeeded  1.0 s  1,240 tokens\na      failed     network: 127.0.0.1:8000␛[2J does not answer  0.5 s\n")
