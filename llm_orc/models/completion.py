@@ -63,7 +63,7 @@ class Completion:
         """The reply, if there is one."""
         label, text = self.target.address.label, self.text
         if self._refused or self._finish_reason == "content_filter":
-            words = shortened(self._refused, self.target.key)
+            words = shortened(self._refused, self.target)
             what = f"{label} filtered the reply" + (f": {words}" if words else "")
             raise FailedError(Failure(Kind.CONTENT_FILTER, what, "reword the prompt or choose another model"))
         if not text.strip():

@@ -66,16 +66,16 @@ class OpenAICompatible:
     async def _check_listed(self, pool: "Pool", target: Target, model: str) -> None:
         if (target.identity, model) in self._listed:
             return
-        names = await listed(pool)
+        names = await listed(pool, target)
         if names and model not in names:
             hint = nearest(model, names) or f"there are: {', '.join(names[:10])}"
             raise FailedError(Failure(Kind.NOT_FOUND, f"{target.address.label} has no model '{model}'", hint))
         self._listed.add((target.identity, model))
 
 
-async def listed(pool: "Pool") -> list[str]:
+async def listed(pool: "Pool", target: Target) -> list[str]:
     """The models that a server says it has; none where it does not say."""
-    response = await pool.get("/models")
+    response = await pool.get(target.address.url + "/models")
     try:
         said = json.loads(response.content) if response.status_code == 200 else None
     except (ValueError, RecursionError):

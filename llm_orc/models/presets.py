@@ -1,10 +1,7 @@
-"""The servers that speak OpenAI's format and are known by name."""
+"""The providers that reach a server: where each listens, what its key is called, and what is particular to it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-
-LMSTUDIO_ADDRESS = "LMSTUDIO_BASE_URL"
-"""The variable that says where LM Studio listens, if not at its usual port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,14 +17,27 @@ class Preset:
     max_parallel: int = 64
     one_model: bool = False
     lists_all: bool = False
-    """Whether it answers for a model that it does not have with one that it has, so that its list must be looked at first."""
+    """Whether its list of models is the truth: one that is not in it is not there, though the server may answer with another."""
     longest: str = "max_tokens"
-    """The field of the request that bounds the reply."""
+    """The field of a chat completion that bounds the reply."""
+    listens: str | None = None
+    """The variable that says where it listens, if not at `base_url`."""
 
 
 _ONLINE = "check the connection, and HTTPS_PROXY if there is a proxy"
 PRESETS: Mapping[str, Preset] = {
-    "openai": Preset("https://api.openai.com/v1", _ONLINE, "OPENAI_API_KEY", needs_key=True, longest="max_completion_tokens"),
+    "anthropic": Preset("https://api.anthropic.com", _ONLINE, "ANTHROPIC_API_KEY", needs_key=True, listens="ANTHROPIC_BASE_URL"),
+    "google": Preset(
+        "https://generativelanguage.googleapis.com", _ONLINE, "GEMINI_API_KEY", needs_key=True, listens="GOOGLE_GEMINI_BASE_URL"
+    ),
+    "openai": Preset(
+        "https://api.openai.com/v1",
+        _ONLINE,
+        "OPENAI_API_KEY",
+        needs_key=True,
+        longest="max_completion_tokens",
+        listens="OPENAI_BASE_URL",
+    ),
     "openrouter": Preset("https://openrouter.ai/api/v1", _ONLINE, "OPENROUTER_API_KEY", needs_key=True),
     "lmstudio": Preset(
         "http://localhost:1234/v1",
@@ -35,6 +45,15 @@ PRESETS: Mapping[str, Preset] = {
         max_parallel=1,
         one_model=True,
         lists_all=True,
+        listens="LMSTUDIO_BASE_URL",
+    ),
+    "ollama": Preset(
+        "http://localhost:11434",
+        "start Ollama: ollama serve (or its app)",
+        max_parallel=1,
+        one_model=True,
+        lists_all=True,
+        listens="OLLAMA_HOST",
     ),
     "vllm": Preset("http://localhost:8000/v1", "start it: vllm serve MODEL"),
     "llamacpp": Preset("http://localhost:8080/v1", "start it: llama-server -m MODEL.gguf --port 8080"),
@@ -43,7 +62,24 @@ PRESETS: Mapping[str, Preset] = {
 
 
 def base_url_of(provider: str, env: Mapping[str, str]) -> str | None:
-    """Where a preset listens, when a profile does not say."""
-    if provider == "lmstudio" and env.get(LMSTUDIO_ADDRESS):
-        return env[LMSTUDIO_ADDRESS]
-    return PRESETS[provider].base_url
+    """Where a provider listens, when a profile does not say: the environment's word, else the usual place."""
+    preset = PRESETS[provider]
+    said = env.get(preset.listens, "").strip() if preset.listens else ""
+    if not said:
+        return preset.base_url
+    return _host_of_ollama(said) if provider == "ollama" else said
+
+
+def _host_of_ollama(said: str) -> str:
+    """Ollama's server and its clients read one variable, as `HOST`, `HOST:PORT`, `:PORT` or a URL; a server's 0.0.0.0 is this machine."""
+    scheme, parted, rest = said.partition("://")
+    scheme, place = (scheme, rest) if parted else ("http", said)
+    place, slash, path = place.partition("/")
+    if place.count(":") > 1 and not place.startswith("["):
+        place = f"[{place}]"  # an address of the newer kind, without brackets
+    host, port = (
+        (place, "") if place.endswith("]") else (place.rpartition(":")[0], place.rpartition(":")[2]) if ":" in place else (place, "")
+    )
+    host = "127.0.0.1" if host in ("", "0.0.0.0", "[::]") else host  # noqa: S104 - read, not listened at
+    port = port or ("" if parted else "11434")
+    return f"{scheme}://{host}" + (f":{port}" if port else "") + slash + path

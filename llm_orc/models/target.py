@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass, field
 
-from llm_orc.domain.message import Failure, Kind
+from pydantic import SecretStr
+
+from llm_orc.domain.credential import Credential
+from llm_orc.domain.message import NO_USAGE, FailedError, Failure, Kind
 from llm_orc.domain.problem import Problem, ProblemError
 from llm_orc.domain.profile import Endpoint, Profile
 from llm_orc.models.address import Address, address
@@ -14,17 +17,20 @@ from llm_orc.models.presets import PRESETS, Preset, base_url_of
 class Target:
     """Where a request goes, with which key, or why it must not go."""
 
+    provider: str
     preset: Preset
     address: Address
-    key: str | None = field(default=None, repr=False)
-    withheld: bool = False
-    """Whether there is a key that this host is not trusted with."""
+    credential: Credential | None = field(default=None, repr=False)
+    """The key that this host may be sent."""
+    withheld: Credential | None = field(default=None, repr=False)
+    """A key that there is, and that this host is not trusted with."""
     refusal: Failure | None = None
+    _shown: list[SecretStr] = field(default_factory=list, repr=False, compare=False)
 
     @property
     def identity(self) -> str:
         """Server and key, without showing the key."""
-        return f"{self.address.url} {self.preset.key}" if self.key else self.address.url
+        return f"{self.address.url} {self.credential.identity}" if self.credential else self.address.url
 
     @property
     def endpoint(self) -> Endpoint:
@@ -37,6 +43,25 @@ class Target:
             local=self.address.local,
         )
 
+    async def key(self) -> str | None:
+        """The key to send now; raises FailedError where there is one that cannot be had or sent."""
+        if self.credential is None:
+            return None
+        secret = await self.credential.secret()
+        self._shown[:] = [secret, *(each for each in self._shown if each != secret)][:2]
+        key = secret.get_secret_value()
+        if not key or not (key.isascii() and key.isprintable() and " " not in key):
+            what = f"the key of {self.provider} ({self.credential.origin}) holds characters that no key has"
+            hint = f"set it again, without quotes or line ends: llm-orc auth add {self.provider}"
+            raise FailedError(Failure(Kind.AUTHENTICATION, what, hint), usage=NO_USAGE)
+        return key
+
+    def without_keys(self, text: str) -> str:
+        """The text without the keys that were sent."""
+        for secret in self._shown:
+            text = text.replace(secret.get_secret_value() or "\0", "[key]")
+        return text
+
 
 def aim(profile: Profile, reach: Reach) -> Target:
     """Find a profile's server and decide about its key; raises ProblemError for a missing or unusable base_url."""
@@ -48,10 +73,11 @@ def aim(profile: Profile, reach: Reach) -> Target:
     server = address(base_url)
     own = preset.base_url is not None and address(preset.base_url).origin == server.origin
     named = _unbracketed(server.origin) in map(_unbracketed, reach.trusted_hosts)
-    key = (reach.env.get(preset.key, "").strip() or None) if preset.key else None
-    trusted = own or named
-    refusal = _refusal(preset, server, key if trusted else None, own=own, named=named)
-    return Target(preset, server, key if trusted else None, withheld=key is not None and not trusted, refusal=refusal)
+    # A base_url in a profile may be a project's; the user's environment is the user's own word.
+    trusted = own or named or not profile.base_url
+    found = reach.credential(profile.provider, preset.key, profile.credential)
+    refusal = _missing(profile, preset, found, own=own) or _unencrypted(profile, server, found if trusted else None)
+    return Target(profile.provider, preset, server, found if trusted else None, None if trusted else found, refusal)
 
 
 def _unbracketed(origin: str) -> str:
@@ -59,17 +85,22 @@ def _unbracketed(origin: str) -> str:
     return origin.replace("[", "").replace("]", "")
 
 
-def _refusal(preset: Preset, server: Address, key: str | None, *, own: bool, named: bool) -> Failure | None:
-    if own and preset.needs_key and not key:
-        return Failure(Kind.AUTHENTICATION, f"{preset.key} is not set", f"set it, or choose a local model: export {preset.key}=...")
-    if key and not (key.isascii() and key.isprintable() and " " not in key):
-        return Failure(Kind.AUTHENTICATION, f"{preset.key} holds characters that no key has", "set it again, without quotes or line ends")
-    if server.scheme == "https" or server.local:
+def _missing(profile: Profile, preset: Preset, found: Credential | None, *, own: bool) -> Failure | None:
+    if found:
         return None
-    if key:
-        hint = "use https://, or tunnel it to localhost"
-        return Failure(Kind.PERMISSION, f"{preset.key} would travel unencrypted to {server.label}", hint)
-    if not named:
-        hint = f"use https://, or name {server.origin} in trusted_hosts of your own config.yaml"
-        return Failure(Kind.PERMISSION, f"the request would travel unencrypted to {server.label}", hint)
+    add = f"llm-orc auth add {profile.provider}"
+    if profile.credential:
+        what = f"no key '{profile.credential}' is kept for {profile.provider}"
+        return Failure(Kind.AUTHENTICATION, what, f"add it: {add} --name {profile.credential}")
+    if own and preset.needs_key:
+        hint = f"export {preset.key}=..., or keep it: {add}; or choose a local model"
+        return Failure(Kind.AUTHENTICATION, f"{preset.key} is not set", hint)
     return None
+
+
+def _unencrypted(profile: Profile, server: Address, key: Credential | None) -> Failure | None:
+    if server.scheme == "https" or server.local or profile.insecure:
+        return None
+    what = f"the key of {profile.provider} ({key.origin})" if key else "the request"
+    hint = "use https://, tunnel it to localhost, or say insecure: true in the profile"
+    return Failure(Kind.PERMISSION, f"{what} would travel unencrypted to {server.label}", hint)

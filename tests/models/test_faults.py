@@ -19,6 +19,7 @@ from llm_orc.models.openai_compatible import answer
 from llm_orc.models.pool import Pool
 from llm_orc.models.refusals import refusal, retry_after, shortened
 from llm_orc.models.target import aim
+from llm_orc.models.transport import Patience
 from tests.models.asking import KEY, ask, failure, models, profile, texts
 from tests.servers.faults import FAULTS, FaultServer, frame
 from tests.servers.fixtures import NewServer
@@ -61,6 +62,7 @@ KINDS = {
 }
 WITH_PARTIAL = {"early-end", "cut", "reset-middle", "malformed-event", "error-event"}
 HANGS = {"hang", "hang-middle"}
+PATIENCE = {"hang": Patience(answer=0.2), "hang-middle": Patience(idle=0.2)}
 NO_FAULT = {"ok", "length", "crumbled", "slow"}
 FOREIGN = re.compile(r"Traceback|Error\b|Exception|aiohttp|httpx|object at 0x|Errno|Connector|<class|<html|<!DOCTYPE", re.IGNORECASE)
 
@@ -88,7 +90,7 @@ async def test_a_fault_is_a_typed_failure_with_a_hint(fault: str, faults_server:
 async def test_a_server_that_falls_silent_is_given_up(fault: str, faults_server: FaultServer) -> None:
     asked = profile(faults_server.url(fault))
     target = aim(asked, Reach())
-    pool = Pool(target, {}, idle_seconds=0.2)
+    pool = Pool(target, {}, PATIENCE[fault])
 
     told: list[Happening] = []
     with pytest.raises(FailedError) as caught:
@@ -144,7 +146,7 @@ async def test_a_servers_words_are_shortened_and_lose_what_looks_like_a_key(open
 
     assert failed.what.startswith(f"{server.origin[7:]} answered 401: bad key [key] or [key] [31m and more xxx")
     assert len(failed.what) < 300
-    assert failed.hint == "check OPENAI_COMPATIBLE_API_KEY"
+    assert failed.hint == "check OPENAI_COMPATIBLE_API_KEY: llm-orc auth test openai-compatible"
 
 
 async def test_a_reply_that_max_tokens_cut_before_its_first_word(openai_server: NewServer) -> None:
@@ -217,9 +219,9 @@ async def test_a_key_that_is_wanted_is_named(faults_server: FaultServer) -> None
         hints.append((await failure(opened, profile(faults_server.url("401"), "vllm")))[0].hint)
 
     assert hints == [
-        "this server wants a key: export OPENAI_COMPATIBLE_API_KEY=...",
-        "check OPENAI_COMPATIBLE_API_KEY",
-        "this server wants a key: use provider openai-compatible",
+        "this server wants a key: llm-orc auth add openai-compatible, or export OPENAI_COMPATIBLE_API_KEY=...",
+        "check OPENAI_COMPATIBLE_API_KEY: llm-orc auth test openai-compatible",
+        "this server wants a key: llm-orc auth add vllm",
     ]
 
 
@@ -336,4 +338,4 @@ def test_usage_in_strange_forms_is_no_usage() -> None:
 
 
 def test_shortened_keeps_one_printable_line() -> None:
-    assert shortened("a\tb\r\n\x1b]0;title\x07c \u202e", None) == "a b ]0;title c"
+    assert shortened("a\tb\r\n\x1b]0;title\x07c \u202e", aim(profile("http://localhost:1/v1"), Reach())) == "a b ]0;title c"

@@ -1,18 +1,24 @@
 """A key goes to its provider's own host and to hosts that the user names, and nowhere else."""
 
-import pytest
+from dataclasses import dataclass
 
-from llm_orc.domain.message import FailedError, Kind
+import pytest
+from pydantic import SecretStr
+
+from llm_orc.domain.credential import Credential
+from llm_orc.domain.message import FailedError, Failure, Kind
 from llm_orc.domain.problem import ProblemError
 from llm_orc.models.address import address
 from llm_orc.models.base import Reach
-from llm_orc.models.registry import Models
+from llm_orc.models.presets import PRESETS
+from llm_orc.models.registry import BUILT_IN, Models
 from llm_orc.models.target import aim
 from tests.models.asking import KEY, ask, failure, models, profile
 from tests.servers.faults import FaultServer
 from tests.servers.fixtures import NewServer
 from tests.servers.openai import OpenAIServer
 
+FAR = "http://models.example:8000"
 KEYS = {"OPENAI_API_KEY": KEY, "OPENROUTER_API_KEY": KEY, "OPENAI_COMPATIBLE_API_KEY": KEY}
 
 
@@ -60,8 +66,8 @@ async def test_trust_is_of_scheme_name_and_port(openai_server: NewServer) -> Non
 def test_trust_in_an_address_of_the_newer_kind(trusted: str) -> None:
     asked = profile("http://[::1]:8000/v1")
 
-    assert aim(asked, Reach(KEYS, frozenset({trusted, "nonsense"}))).key == KEY
-    assert aim(asked, Reach(KEYS, frozenset({"http://[::1]:8001"}))).key is None
+    assert aim(asked, Reach(KEYS, frozenset({trusted, "nonsense"}))).credential
+    assert not aim(asked, Reach(KEYS, frozenset({"http://[::1]:8001"}))).credential
 
 
 async def test_a_server_that_wants_the_key_withheld_from_it_is_explained(openai_server: NewServer) -> None:
@@ -87,7 +93,7 @@ async def test_a_server_that_wants_the_key_withheld_from_it_is_explained(openai_
     ],
 )
 def test_a_providers_own_host_is_its_own_and_no_other(base_url: str | None, provider: str, *, own: bool) -> None:
-    assert (aim(profile(base_url, provider), Reach(KEYS)).key is not None) is own
+    assert (aim(profile(base_url, provider), Reach(KEYS)).credential is not None) is own
 
 
 async def test_a_redirect_is_not_followed_and_takes_no_key_along(faults_server: FaultServer) -> None:
@@ -101,14 +107,102 @@ async def test_a_redirect_is_not_followed_and_takes_no_key_along(faults_server: 
     assert faults_server.counts == {"redirect": 1}
 
 
-@pytest.mark.parametrize(("provider", "variable"), [("openai", "OPENAI_API_KEY"), ("openrouter", "OPENROUTER_API_KEY")])
+KEEPERS = [(name, preset.key) for name, preset in PRESETS.items() if preset.needs_key and BUILT_IN[name].endswith(":OpenAICompatible")]
+
+
+@pytest.mark.parametrize(("provider", "variable"), KEEPERS)
 @pytest.mark.parametrize("value", [None, "", "  "])
 async def test_without_its_key_a_cloud_provider_fails_before_anything_is_sent(provider: str, variable: str, value: str | None) -> None:
     async with models({} if value is None else {variable: value}) as opened:
         failed, _ = await failure(opened, profile(None, provider))
 
     assert (failed.kind, failed.what) == (Kind.AUTHENTICATION, f"{variable} is not set")
-    assert f"export {variable}=" in failed.hint
+    assert failed.hint == f"export {variable}=..., or keep it: llm-orc auth add {provider}; or choose a local model"
+
+
+@pytest.mark.parametrize("provider", PRESETS)
+def test_every_provider_has_a_target_and_its_own_host_is_trusted(provider: str) -> None:
+    preset = PRESETS[provider]
+    env = {preset.key: KEY} if preset.key else {}
+    target = aim(profile(preset.base_url or "https://models.example", provider), Reach(env))
+
+    assert target.provider == provider
+    assert (target.credential is not None) is (preset.key is not None and preset.base_url is not None)
+    assert target.refusal is None
+    assert (target.endpoint.max_parallel, target.endpoint.one_model) == ((1, True) if provider in ("lmstudio", "ollama") else (64, False))
+
+
+@pytest.mark.parametrize("provider", [name for name, preset in PRESETS.items() if preset.listens])
+def test_the_environment_says_where_a_provider_listens_and_is_trusted_with_its_key(provider: str) -> None:
+    preset = PRESETS[provider]
+    env = {preset.key or "": KEY, preset.listens or "": "https://gateway.example/models"}
+    plain, moved = aim(profile(None, provider), Reach(env)), aim(profile("https://other.example", provider), Reach(env))
+
+    assert plain.address.url == "https://gateway.example:443/models"
+    assert (plain.credential is not None, plain.withheld) == (preset.key is not None, None)
+    assert moved.address.host == "other.example"
+    assert (moved.credential, moved.withheld is not None) == (None, preset.key is not None)
+
+
+@pytest.mark.parametrize(
+    ("said", "url"),
+    [
+        ("", "http://localhost:11434"),
+        ("0.0.0.0", "http://127.0.0.1:11434"),
+        ("0.0.0.0:9999", "http://127.0.0.1:9999"),
+        (":9999", "http://127.0.0.1:9999"),
+        ("gpu-box", "http://gpu-box:11434"),
+        ("gpu-box:1", "http://gpu-box:1"),
+        ("gpu-box/under", "http://gpu-box:11434/under"),
+        ("http://gpu-box", "http://gpu-box:80"),
+        ("https://gpu-box/", "https://gpu-box:443"),
+        ("http://0.0.0.0:9999", "http://127.0.0.1:9999"),
+        ("[::1]", "http://[::1]:11434"),
+        ("[::]:5", "http://127.0.0.1:5"),
+        ("::1", "http://[::1]:11434"),
+    ],
+)
+def test_ollamas_host_is_read_as_ollama_reads_it(said: str, url: str) -> None:
+    assert aim(profile(None, "ollama"), Reach({"OLLAMA_HOST": said})).address.url == url
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A key of the keyring, or a token."""
+
+    name: str
+    key: str = KEY
+    origin: str = "keyring"
+    oauth: bool = False
+
+    @property
+    def identity(self) -> str:
+        return f"keyring {self.name}"
+
+    async def secret(self) -> SecretStr:
+        return SecretStr(self.key)
+
+
+def kept(provider: str, _: str | None, name: str | None) -> Credential | None:
+    return Kept(name or "default") if (provider, name) in {("openai", None), ("openai", "work"), ("lmstudio", "mine")} else None
+
+
+async def test_a_kept_key_is_chosen_by_its_name_and_each_is_an_endpoint_of_its_own() -> None:
+    plain, work, mine = (
+        aim(profile(None, provider, credential=name), Reach(find=kept))
+        for provider, name in (("openai", None), ("openai", "work"), ("lmstudio", "mine"))
+    )
+
+    assert (plain.refusal, work.refusal, mine.refusal) == (None, None, None)
+    assert len({plain.endpoint.key, work.endpoint.key}) == 2
+    assert [await target.key() for target in (plain, work, mine)] == [KEY] * 3
+
+
+async def test_a_kept_key_that_is_not_there_is_said_before_anything_is_sent(openai_server: NewServer) -> None:
+    server = openai_server()
+    target = aim(profile(server.base_url, "openai", credential="home"), Reach(KEYS, find=kept))
+
+    assert target.refusal == Failure(Kind.AUTHENTICATION, "no key 'home' is kept for openai", "add it: llm-orc auth add openai --name home")
 
 
 @pytest.mark.parametrize("key", ["sk-\u00e9", "sk-a\nb", "sk-a b"])
@@ -125,15 +219,27 @@ async def test_a_key_never_travels_unencrypted_off_this_machine() -> None:
         failed, _ = await failure(opened, profile("http://models.example:8000/v1"))
 
     assert failed.kind is Kind.PERMISSION
-    assert failed.hint == "use https://, or tunnel it to localhost"
+    assert failed.what == "the key of openai-compatible (OPENAI_COMPATIBLE_API_KEY) would travel unencrypted to models.example:8000"
+    assert failed.hint == "use https://, tunnel it to localhost, or say insecure: true in the profile"
 
 
-async def test_nor_does_a_prompt_unless_the_user_names_the_host() -> None:
-    async with models() as opened:
+@pytest.mark.parametrize("trusted", ["", "http://models.example:8000"])
+async def test_nor_does_a_prompt(trusted: str) -> None:
+    async with models(trusted=trusted) as opened:
         failed, _ = await failure(opened, profile("http://models.example:8000/v1", "vllm"))
 
-    assert failed.kind is Kind.PERMISSION
-    assert failed.hint == "use https://, or name http://models.example:8000 in trusted_hosts of your own config.yaml"
+    assert (failed.kind, failed.what) == (Kind.PERMISSION, "the request would travel unencrypted to models.example:8000")
+
+
+@pytest.mark.parametrize(("trusted", "key"), [("", None), (FAR, f"Bearer {KEY}")])
+async def test_insecure_lets_a_request_travel_but_its_key_only_to_a_host_that_is_trusted(
+    trusted: str, key: str | None, openai_server: NewServer
+) -> None:
+    proxy = openai_server()
+    async with models(KEYS | {"HTTP_PROXY": proxy.origin}, trusted=trusted) as opened:
+        await ask(opened, profile(f"{FAR}/v1", insecure=True))
+
+    assert key_sent(proxy) == key
 
 
 @pytest.mark.parametrize("fault", ["401", "html", "reset-before", "not-http", "malformed", "redirect"])
@@ -150,10 +256,10 @@ async def test_no_message_and_no_chained_exception_holds_the_key(fault: str, fau
     assert faults_server.requests[-1].headers["authorization"].endswith(KEY)
 
 
-def test_no_repr_holds_the_key() -> None:
+async def test_no_repr_holds_the_key() -> None:
     target = aim(profile(None, "openai"), Reach(KEYS))
 
-    assert target.key == KEY
+    assert await target.key() == KEY
     assert KEY not in f"{target!r} {Reach(KEYS)!r} {target.identity} {target.endpoint!r}"
 
 
