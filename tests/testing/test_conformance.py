@@ -18,6 +18,7 @@ from llm_orc.domain.message import NO_USAGE, FailedError, Failure, Kind, Reply, 
 from llm_orc.domain.problem import Problem, ProblemError
 from llm_orc.domain.profile import Endpoint, Profile
 from llm_orc.models.base import BaseModel, Listed, Options, Reach, estimated, messages_of
+from llm_orc.models.embedded import Embedded
 from llm_orc.testing import Subject, provider_conformance
 from tests.project import run
 
@@ -236,7 +237,7 @@ def test_each_check_has_a_fault_that_it_sees() -> None:
 
 
 def test_what_cannot_be_checked_says_what_to_give() -> None:
-    bare = Subject(Sound, Profile(provider="sound", model="sound"))
+    bare = Subject(Embedded, Profile(provider="embedded", model="embedded"))
 
     with pytest.raises(SkipTest, match=r"not checked: give Subject\(sent=\.\.\.\)"):
         provider_conformance(bare)().test_a_call_is_one_request()
