@@ -1,13 +1,12 @@
-"""The dated table of tiers, shipped as `tiers.json`."""
+"""The tiers of the shipped catalogue, for a choice that knows no other providers yet."""
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
-from typing import cast
 
-FILE = Path(__file__).with_name("tiers.json")
+from llm_orc.catalog.cards import FILE, catalog, tiers
+
+__all__ = ["FILE", "read_tiers"]
 
 
 def read_tiers() -> Mapping[str, Mapping[str, str]]:
     """Provider -> tier -> model, the providers in the order in which they are tried."""
-    return cast("Mapping[str, Mapping[str, str]]", json.loads(FILE.read_bytes())["tiers"])
+    return {name: models for name, models in tiers(catalog()).items() if name in ("lmstudio", "openai")}
