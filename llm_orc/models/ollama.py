@@ -1,0 +1,209 @@
+"""Ollama in its own format: windows as large as a request needs, models loaded before any clock runs, and no prompt cut unseen."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, get_args
+
+from llm_orc.domain.event import Loaded, Loading
+from llm_orc.domain.message import NO_USAGE, FailedError, Failure, Kind, Reply, Request, Tell
+from llm_orc.domain.model import Capability
+from llm_orc.domain.problem import Problem, ProblemError, nearest
+from llm_orc.domain.profile import Endpoint, Profile
+from llm_orc.models import base
+from llm_orc.models.base import Listed, Reach
+from llm_orc.models.ollama_call import LOADING, Call, Options
+from llm_orc.models.target import Target, aim
+
+if TYPE_CHECKING:
+    from llm_orc.models.ollama_wire import Known, Server
+
+_NEVER = ("model", "messages", "stream", "tools", "options", "prompt", "system", "template", "context", "suffix", "images", "raw")
+"""What a chat request holds already, or what only other requests of Ollama take."""
+_CUTTING = ("truncate", "shift")
+
+
+@dataclass(slots=True)
+class _Place:
+    """One model's place in a server's memory, and who waits for it."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    loading: bool = False
+    waiting: list[Callable[[], None]] = field(default_factory=list)
+    asked: int | None = None
+    """The window that it was loaded with last."""
+    got: int | None = None
+    """The window that it then had, as far as the server tells."""
+
+
+class Ollama(base.BaseModel):
+    """A provider with one connection pool per server and key."""
+
+    options = Options
+
+    def __init__(self, name: str, reach: Reach) -> None:
+        """Nothing is opened."""
+        super().__init__(name, reach)
+        self._servers: dict[str, Server] = {}
+        self._known: dict[tuple[str, str], Known] = {}
+        self._places: dict[tuple[str, str], _Place] = {}
+
+    def endpoint(self, profile: Profile) -> Endpoint:
+        """The profile's server; a model that Ollama runs in the cloud is not on this machine."""
+        endpoint = aim(profile, self.reach).endpoint
+        return replace(endpoint, local=False) if in_cloud(profile.model) else endpoint
+
+    def check(self, profile: Profile) -> None:
+        """Raises ProblemError for a server that cannot be, and for options that are none of a chat."""
+        aim(profile, self.reach)
+        wrong = {key: Problem(f"option '{key}' has no place in a chat", hint="leave it out") for key in _NEVER}
+        wrong |= {key: Problem(f"option '{key}': no prompt is cut unseen", hint="leave it out; see num_ctx") for key in _CUTTING}
+        if problems := [problem for key, problem in sorted(wrong.items()) if key in profile.options]:
+            raise ProblemError(*problems)
+
+    def ready(self) -> None:
+        """Import the SDK; nothing is opened."""
+        import llm_orc.models.ollama_wire  # noqa: F401
+
+    async def close(self) -> None:
+        """Close every connection."""
+        while self._servers:
+            await self._servers.popitem()[1].close()
+
+    async def models(self, profile: Profile) -> Sequence[Listed]:
+        """What was pulled: what is in memory first, then what can chat."""
+        target = _allowed(aim(profile, self.reach))
+        server = self._server(target)
+        pulled, resident = await asyncio.gather(server.pulled(), server.resident())
+        known = await asyncio.gather(*(server.show(each) for each in pulled))
+        found = [
+            Listed(
+                each.name,
+                can_chat(each.name, each.family, each.abilities),
+                each.name in resident,
+                resident.get(each.name) or each.window,
+                capabilities_of(each.abilities),
+            )
+            for each in known
+        ]
+        return sorted(found, key=lambda each: (not each.chat, not each.loaded))
+
+    async def generate(self, request: Request, tell: Tell) -> Reply:
+        """Load the model if need be, then ask once."""
+        target = _allowed(aim(request.profile, self.reach))
+        server = self._server(target)
+        known = await self._look_up(server, target, request.profile.model)
+        call = Call(request, tell, target, known, self.reach)
+        if in_cloud(known.name):
+            call.fit(None)
+        else:
+            await self._be_loaded(server, self._places.setdefault((target.identity, known.name), _Place()), call)
+        try:
+            async with aclosing(server.chat(known.name, call.messages, call.settings(), stream=request.stream)) as pieces:
+                async for piece in pieces:
+                    call.take(piece)
+            return call.reply()
+        except FailedError as error:
+            raise FailedError(error.failure, partial=call.text, usage=call.usage or error.usage) from None
+
+    def _server(self, target: Target) -> "Server":
+        if target.identity not in self._servers:
+            from llm_orc.models.ollama_wire import Server  # the SDK, only when something is sent
+
+            self._servers[target.identity] = Server(target, self.reach.env)
+        return self._servers[target.identity]
+
+    async def _look_up(self, server: "Server", target: Target, model: str) -> "Known":
+        """What is known of a model; a model that was not pulled is not there."""
+        wanted = with_tag(model)
+        if (known := self._known.get((target.identity, wanted))) is None:
+            pulled = {each.name: each for each in await server.pulled()}
+            if wanted not in pulled:
+                near = nearest(wanted, pulled)
+                hint = f"ollama pull {model}" + (f"; {near}" if near else "")
+                failure = Failure(Kind.NOT_FOUND, f"{target.address.label} has no model '{model}'", hint)
+                raise FailedError(failure, usage=NO_USAGE)
+            known = self._known[target.identity, wanted] = await server.show(pulled[wanted])
+        return known
+
+    async def _be_loaded(self, server: "Server", place: _Place, call: Call) -> None:
+        """Let the model be in memory with a window that suffices; whoever needs the same one waits for the same loading."""
+        announced = False
+
+        def announce() -> None:
+            nonlocal announced
+            if not announced:
+                announced = True
+                call.tell(Loading(node=call.request.node, model=call.known.name))
+
+        if place.loading:
+            announce()
+        place.waiting.append(announce)
+        try:
+            async with place.lock:
+                await self._load(server, place, call)
+        finally:
+            place.waiting.remove(announce)
+        if announced:
+            call.tell(Loaded(node=call.request.node))
+
+    async def _load(self, server: "Server", place: _Place, call: Call) -> None:
+        name = call.known.name
+        resident = await server.resident()
+        if name not in resident:
+            place.asked = place.got = None
+        # A server may give less than was asked for, or not tell; what was asked for is then what keeps the model where it is.
+        if call.fit(place.asked if resident.get(name) in (None, place.got) else resident[name]):
+            if place.got is not None:
+                call.make_room(place.got)
+            return
+        place.loading = True
+        for announce in place.waiting:
+            announce()
+        try:
+            await server.load(name, {key: call.options[key] for key in LOADING if key in call.options}, call.given.keep_alive)
+            place.asked, place.got = call.options["num_ctx"], (await server.resident()).get(name)
+        except FailedError as error:
+            raise FailedError(_too_large(error.failure), usage=NO_USAGE) from None
+        finally:
+            place.loading = False
+        if place.got is not None and place.got < place.asked:
+            call.make_room(place.got)
+
+
+def _allowed(target: Target) -> Target:
+    if target.refusal:
+        raise FailedError(target.refusal, usage=NO_USAGE)
+    return target
+
+
+def _too_large(failure: Failure) -> Failure:
+    if "memory" in failure.what:
+        return replace(failure, hint="choose a smaller model, or lower context_window or num_ctx in its profile")
+    return failure
+
+
+def with_tag(model: str) -> str:
+    """The whole name of a model: without a tag it is the latest."""
+    return model if ":" in model.rpartition("/")[2] else f"{model}:latest"
+
+
+def in_cloud(model: str) -> bool:
+    """Whether Ollama only hands the request on to its own cloud."""
+    return model.endswith((":cloud", "-cloud")) and ":" in model
+
+
+def can_chat(name: str, family: str, abilities: frozenset[str] | None) -> bool:
+    """Whether it can be talked to: as the server says, else by what it is built like; embedding models are of BERT's kind."""
+    if abilities is not None:
+        return "completion" in abilities
+    return "bert" not in family.lower() and "embed" not in name.lower()
+
+
+def capabilities_of(abilities: frozenset[str] | None) -> frozenset[Capability] | None:
+    """In our words; every model that completes can be held to a schema."""
+    if abilities is None:
+        return None
+    ours: frozenset[Capability] = frozenset(each for each in get_args(Capability) if each in abilities)
+    return ours | {"structured_output"} if "completion" in abilities else ours
