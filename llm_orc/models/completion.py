@@ -24,6 +24,8 @@ class Completion:
     request: Request
     tell: Tell
     usage: Usage | None = None
+    cost: float | None = None
+    """US dollars, where the server says so."""
     _pieces: list[str] = field(default_factory=list)
     _thought: bool = False
     _refused: str = ""
@@ -71,7 +73,7 @@ class Completion:
         return Reply(
             text,
             usage=self.usage or estimated(messages_of(self.request), text),
-            cost=0.0 if self.target.address.local else None,
+            cost=self.cost,
             finish=_FINISH.get(self._finish_reason, "other"),
             model=self._model or self.request.profile.model,
         )
@@ -96,6 +98,8 @@ class Completion:
         if said.get("error"):
             raise FailedError(event_refusal(self.target, self.request.profile.model, said))
         self.usage = usage_of(said.get("usage")) or self.usage
+        if self.target.provider == "openrouter" and (cost := cost_of(said.get("usage"))) is not None:
+            self.cost = cost
         if isinstance(model := said.get("model"), str) and model:
             self._model = model
         match said.get("choices"):
@@ -136,13 +140,24 @@ def usage_of(said: Any) -> Usage | None:
     """Tokens as the server counted them; None where it did not."""
     if not isinstance(said, dict):
         return None
-    usage = Usage(
-        _count(said, "prompt_tokens"),
-        _count(said, "completion_tokens"),
-        _count(said.get("prompt_tokens_details"), "cached_tokens"),
-        _count(said.get("completion_tokens_details"), "reasoning_tokens"),
-    )
+    prompt, spoken = said.get("prompt_tokens_details"), said.get("completion_tokens_details")
+    sent, got, reasoning = _count(said, "prompt_tokens"), _count(said, "completion_tokens"), _count(spoken, "reasoning_tokens")
+    if reasoning and _count(said, "total_tokens") == sent + got + reasoning:
+        got += reasoning  # xAI counts them apart, all others within
+    cached = _count(prompt, "cached_tokens") or _count(said, "prompt_cache_hit_tokens")
+    written = _count(prompt, "cache_write_tokens")
+    usage = Usage(sent, got, min(cached, sent), min(reasoning, got), cache_write=min(written, sent - min(cached, sent)))
     return usage if usage.total else None
+
+
+def cost_of(said: Any) -> float | None:
+    """OpenRouter's bill: what it charges, and with one's own key at a provider what that one does."""
+    if not isinstance(said, dict):
+        return None
+    details = said.get("cost_details") if said.get("is_byok") is True else None
+    costs = [said.get("cost"), details.get("upstream_inference_cost") if isinstance(details, dict) else None]
+    known = [cost for cost in costs if isinstance(cost, int | float) and 0 <= cost < _MOST_TOKENS]
+    return float(sum(known)) if known else None
 
 
 def _count(said: Any, key: str) -> int:

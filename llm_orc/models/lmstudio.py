@@ -1,4 +1,4 @@
-"""Whether LM Studio runs on this machine, and with which chat models."""
+"""Whether LM Studio runs on this machine, and with which chat models: a probe, without a library to send through."""
 
 import asyncio
 import json
@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from llm_orc.models.address import Address
+from llm_orc.models.listing import NATIVE, PLAIN, native, plain, rows_of
 
 CONNECT_SECONDS = 0.2
 ANSWER_SECONDS = 1.0
@@ -22,20 +23,15 @@ async def chat_models(server: Address) -> list[str] | None:
         return None
     writer.close()
     root = urlsplit(server.url).path.removesuffix("/v1")
-    native, plain = await asyncio.gather(_listing(server, f"{root}/api/v0/models"), _listing(server, f"{root}/v1/models"))
-    if native:
-        chat = [model for model in native if model.get("type") in ("llm", "vlm")]
-        return [str(model["id"]) for model in sorted(chat, key=lambda model: model.get("state") != "loaded")]
-    return [name for model in plain if "embed" not in (name := str(model["id"])).lower()]
+    own, other = await asyncio.gather(_listing(server, root + NATIVE), _listing(server, root + PLAIN))
+    return [model.name for model in native(own or ()) or plain(other or ()) if model.chat]
 
 
-async def _listing(server: Address, path: str) -> list[dict[str, Any]]:
+async def _listing(server: Address, path: str) -> list[dict[str, Any]] | None:
     try:
-        said = json.loads(await asyncio.to_thread(_get, server, path))
+        return rows_of(json.loads(await asyncio.to_thread(_get, server, path)))
     except (OSError, HTTPException, ValueError):
-        return []
-    data = said.get("data") if isinstance(said, dict) else None
-    return [model for model in data if isinstance(model, dict) and model.get("id")] if isinstance(data, list) else []
+        return None
 
 
 def _get(server: Address, path: str) -> bytes:

@@ -1,51 +1,92 @@
 """Chat completions as OpenAI speaks them, whole or streamed; the presets are in `presets.py`."""
 
 import json
-from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any, Never
+import re
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from llm_orc.domain.message import Ask, FailedError, Failure, Kind, Reply, Request, Tell
-from llm_orc.domain.problem import nearest
+from llm_orc.domain.event import Loaded, Loading, Warned
+from llm_orc.domain.message import NO_USAGE, FailedError, Failure, Kind, Reply, Request, Tell
+from llm_orc.domain.problem import Problem, ProblemError
 from llm_orc.domain.profile import Endpoint, Profile
-from llm_orc.models.base import Reach, messages_of
+from llm_orc.models.base import BaseModel, Listed, Reach
+from llm_orc.models.chat_body import body_of
+from llm_orc.models.chat_options import SAID_ELSEWHERE, ChatOptions
 from llm_orc.models.completion import Completion
-from llm_orc.models.refusals import refusal
-from llm_orc.models.target import Target, aim
+from llm_orc.models.listing import plain
+from llm_orc.models.refusals import error_of, parsed, refusal, shortened
+from llm_orc.models.shelf import Shelf, listed_by_lmstudio
+from llm_orc.models.target import aim
 
 if TYPE_CHECKING:
     from httpx import Response
 
     from llm_orc.models.pool import Pool
 
-PLAIN = ("temperature", "top_p", "seed", "stop")
-"""Parameters that the wire calls what we call them."""
+_NO_SCHEMA = re.compile(r"response_format|json_schema|structured.?output|schema|grammar|guided", re.IGNORECASE)
 
 
-class OpenAICompatible:
+class SchemaRefusedError(FailedError):
+    """The server does not take the schema of a reply; told it in words, the model may still follow it."""
+
+
+class OpenAICompatible(BaseModel):
     """A provider with one connection pool per server and key."""
 
-    def __init__(self, name: str, reach: Reach) -> None:  # noqa: ARG002 - a profile says its provider itself
-        self._reach = reach
+    options = ChatOptions
+
+    def __init__(self, name: str, reach: Reach) -> None:
+        super().__init__(name, reach)
         self._pools: dict[str, Pool] = {}
-        self._listed: set[tuple[str, str]] = set()
+        self._shelves: dict[str, Shelf] = {}
+        self._refused: set[tuple[str, str, str]] = set()
+        """Server, model and schema that the server refused to see to."""
 
     def endpoint(self, profile: Profile) -> Endpoint:
         """The profile's server and key; opens nothing."""
-        return aim(profile, self._reach).endpoint
+        return aim(profile, self.reach).endpoint
 
-    def ask(self, profile: Profile) -> Ask:
-        """How to ask this profile's server; raises ProblemError for a missing or unusable base_url."""
-        target = aim(profile, self._reach)
+    def check(self, profile: Profile) -> None:
+        """Raise ProblemError for a missing or unusable base_url, and for options that are said elsewhere."""
+        aim(profile, self.reach)
+        if wrong := [key for key in profile.options if key in SAID_ELSEWHERE]:
+            raise ProblemError(*(Problem(f"option '{key}' cannot be set", hint=SAID_ELSEWHERE[key]) for key in wrong))
 
-        async def ask(request: Request, tell: Tell) -> Reply:
-            if target.refusal:
-                raise FailedError(target.refusal)
-            pool = self._pool(target)
-            if target.preset.lists_all:
-                await self._check_listed(pool, target, request.profile.model)
-            return await answer(pool, target, request, tell)
+    async def generate(self, request: Request, tell: Tell) -> Reply:
+        """Send one request and read its reply; raises FailedError with the text so far."""
+        profile = request.profile
+        pool = self._pool(profile)
+        shelf = self._shelf(pool) if pool.target.preset.lists_all else None
+        loading = _Loading(request, tell, needed=shelf is not None and await shelf.checked(request))
+        card = self.reach.card(profile)
+        refused = (pool.target.identity, profile.model, json.dumps(request.schema, sort_keys=True))
+        able = card.capabilities is None or "structured_output" in card.capabilities
+        native = request.schema is not None and able and refused not in self._refused
+        body = body_of(request, pool.target, card.refuses, native=native)
+        encoded = body.encoded()
+        for name in body.left_out:
+            tell(Warned(request.node, f"{profile.model} takes no {name}: it was not sent"))
+        if loading.begin() and shelf:
+            shelf.forget()
+        try:
+            return await answer(pool, request, tell, encoded, loading.end, native=native)
+        except SchemaRefusedError:
+            self._refused.add(refused)
+            raise
+        finally:
+            if loading.end() and shelf:
+                shelf.forget()
 
-        return ask
+    async def models(self, profile: Profile) -> Sequence[Listed]:
+        """The models that the server lists, best first; raises FailedError where it cannot be asked."""
+        pool = self._pool(profile)
+        url = pool.target.address.url
+        if self.name == "openrouter" and pool.target.credential:
+            await pool.rows(f"{url}/key")  # its list is open to all: only this says whether the key is good
+        if pool.target.preset.lists_all:
+            return await listed_by_lmstudio(pool) or ()
+        return plain(await pool.rows(f"{url}/models") or ())
 
     def ready(self) -> None:
         """Import what sends, which takes 0.3 s; nothing is opened."""
@@ -53,78 +94,76 @@ class OpenAICompatible:
 
     async def close(self) -> None:
         """Close every pool."""
+        while self._shelves:
+            self._shelves.popitem()[1].close()
         while self._pools:
             await self._pools.popitem()[1].close()
 
-    def _pool(self, target: Target) -> "Pool":
+    def _pool(self, profile: Profile) -> "Pool":
+        target = aim(profile, self.reach)
+        if target.refusal:
+            raise FailedError(target.refusal, usage=NO_USAGE)
         if target.identity not in self._pools:
             from llm_orc.models.pool import Pool  # costs 270 ms: only when something is sent
 
-            self._pools[target.identity] = Pool(target, self._reach.env)
+            self._pools[target.identity] = Pool(target, self.reach.env)
         return self._pools[target.identity]
 
-    async def _check_listed(self, pool: "Pool", target: Target, model: str) -> None:
-        if (target.identity, model) in self._listed:
-            return
-        names = await listed(pool, target)
-        if names and model not in names:
-            hint = nearest(model, names) or f"there are: {', '.join(names[:10])}"
-            raise FailedError(Failure(Kind.NOT_FOUND, f"{target.address.label} has no model '{model}'", hint))
-        self._listed.add((target.identity, model))
+    def _shelf(self, pool: "Pool") -> Shelf:
+        return self._shelves.setdefault(pool.target.identity, Shelf(pool))
 
 
-async def listed(pool: "Pool", target: Target) -> list[str]:
-    """The models that a server says it has; none where it does not say."""
-    response = await pool.get(target.address.url + "/models")
-    try:
-        said = json.loads(response.content) if response.status_code == 200 else None
-    except (ValueError, RecursionError):
-        return []
-    data = said.get("data") if isinstance(said, dict) else None
-    return [str(model["id"]) for model in data if isinstance(model, dict) and "id" in model] if isinstance(data, list) else []
+@dataclass(slots=True)
+class _Loading:
+    """Tells that a model is loaded, from before the request is sent to the first byte of its answer."""
+
+    request: Request
+    tell: Tell
+    needed: bool
+    _goes_on: bool = False
+
+    def begin(self) -> bool:
+        """Whether it is needed."""
+        if self.needed:
+            self._goes_on = True
+            self.tell(Loading(self.request.node, self.request.profile.model))
+        return self.needed
+
+    def end(self) -> bool:
+        """Whether it was needed; told once."""
+        if self._goes_on:
+            self._goes_on = False
+            self.tell(Loaded(self.request.node))
+        return self.needed
 
 
-def body_of(request: Request, longest: str) -> dict[str, Any]:
-    """The JSON of a request; `options` go over everything but the messages and the way the reply comes."""
-    profile = request.profile
-    body: dict[str, Any] = {"model": profile.model}
-    body |= {key: value for key in PLAIN if (value := getattr(profile, key)) is not None}
-    if profile.max_tokens is not None:
-        body[longest] = profile.max_tokens
-    body |= profile.options
-    body["messages"] = [{"role": message.role, "content": message.text} for message in messages_of(request)]
-    body["stream"] = request.stream
-    if request.stream:
-        body["stream_options"] = {**body.get("stream_options", {}), "include_usage": True}
-    return body
-
-
-async def answer(pool: "Pool", target: Target, request: Request, tell: Tell) -> Reply:
-    """Send a request and read its reply; raises FailedError with the text so far."""
-    try:
-        body = json.dumps(body_of(request, target.preset.longest), allow_nan=False).encode()
-    except (TypeError, ValueError):
-        raise FailedError(Failure(Kind.INVALID_REQUEST, "options hold something that JSON has no word for", "check the options")) from None
-    completion = Completion(target, request, tell)
+async def answer(
+    pool: "Pool", request: Request, tell: Tell, body: bytes, begun: Callable[[], object] = lambda: None, *, native: bool = False
+) -> Reply:
+    """Send a request and read its reply; raises FailedError with the text so far. `native`: the server is to see to the schema."""
+    completion = Completion(pool.target, request, tell)
     try:
         async with pool.post("/chat/completions", body) as response:
             if response.status_code != 200:
-                await _refuse(target, request, response)
-            elif response.headers.get("content-type", "").lower().startswith("text/event-stream"):
-                async for line in _lines(response):
+                raise await _refused(pool, request, response, native=native)
+            if response.headers.get("content-type", "").lower().startswith("text/event-stream"):
+                async for line in _lines(pool.pieces(response), begun):
                     completion.add_line(line)
                 completion.end_stream()
             else:
-                completion.add_whole(await response.aread())
+                completion.add_whole(await pool.whole(response))
+            return completion.reply()
     except FailedError as error:
-        raise FailedError(error.failure, partial=completion.text, usage=completion.usage) from None
-    return completion.reply()
+        if error.usage is None:  # broken off, or no reply: what the server counted, if it did
+            error.partial, error.usage = completion.text, completion.usage
+        raise
 
 
-async def _lines(response: "Response") -> AsyncIterator[bytes]:
+async def _lines(pieces: AsyncIterator[bytes], begun: Callable[[], object]) -> AsyncIterator[bytes]:
     # Not httpx's own lines: those break at every separator that Unicode knows, and JSON may hold such letters as they are.
     parts: list[bytes] = []  # of one line, which may be as long as the whole reply
-    async for chunk in response.aiter_bytes():
+    async for chunk in pieces:
+        begun()
         end, *lines = chunk.split(b"\n")
         parts.append(end)
         for line in lines:
@@ -133,9 +172,12 @@ async def _lines(response: "Response") -> AsyncIterator[bytes]:
     yield b"".join(parts)
 
 
-async def _refuse(target: Target, request: Request, response: "Response") -> Never:
-    try:
-        said = json.loads(await response.aread())
-    except (ValueError, RecursionError):
-        said = None
-    raise FailedError(refusal(target, request.profile.model, response.status_code, said, response.headers))
+async def _refused(pool: "Pool", request: Request, response: "Response", *, native: bool) -> FailedError:
+    said = parsed(await pool.whole(response))
+    words = error_of(said)[1]
+    if native and response.status_code in (400, 404, 422, 501) and _NO_SCHEMA.search(words):
+        what = f"{pool.target.address.label} takes no such response_format: {shortened(words, pool.target)}"
+        hint = "the next attempt tells the model the schema in words; so does a profile whose capabilities lack structured_output"
+        return SchemaRefusedError(Failure(Kind.SERVER, what, hint, retry_after=0.0), usage=NO_USAGE)
+    failure = refusal(pool.target, request.profile.model, response.status_code, said, response.headers)
+    return FailedError(failure, usage=NO_USAGE)

@@ -2,9 +2,13 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 import httpx
 
+from llm_orc.domain.message import NO_USAGE, FailedError
+from llm_orc.models.listing import rows_of
+from llm_orc.models.refusals import parsed, refusal
 from llm_orc.models.target import Target
 from llm_orc.models.transport import PATIENCE, Patience, translated, transport
 
@@ -13,28 +17,54 @@ class Pool:
     """Sends requests to one server; every fault comes out as a FailedError without a word of another library."""
 
     def __init__(self, target: Target, env: Mapping[str, str], patience: Patience = PATIENCE) -> None:
-        self._target = target
+        self.target = target
         self._client = httpx.AsyncClient(transport=transport(target, env, patience))
 
     @asynccontextmanager
     async def post(self, path: str, body: bytes) -> AsyncIterator[httpx.Response]:
         """A response whose body is still to come."""
-        url, headers = self._target.address.url + path, await self._headers()
-        with translated(self._target):
-            async with self._client.stream("POST", url, content=body, headers=headers) as response:
-                yield response
+        url, headers = self.target.address.url + path, await self._headers()
+        with translated(self.target):  # not round the yield: what goes wrong there is none of the server's
+            response = await self._client.send(self._client.build_request("POST", url, content=body, headers=headers), stream=True)
+        try:
+            yield response
+        finally:
+            await response.aclose()
 
-    async def get(self, url: str) -> httpx.Response:
-        """A whole response."""
-        headers = await self._headers()
-        with translated(self._target):
-            return await self._client.get(url, headers=headers)
+    async def pieces(self, response: httpx.Response) -> AsyncIterator[bytes]:
+        """The body as it comes."""
+        pieces = response.aiter_bytes()
+        while True:
+            with translated(self.target):
+                try:
+                    piece = await anext(pieces)
+                except StopAsyncIteration:
+                    return
+            yield piece
+
+    async def whole(self, response: httpx.Response) -> bytes:
+        """The body."""
+        return b"".join([piece async for piece in self.pieces(response)])
+
+    async def rows(self, url: str) -> list[dict[str, Any]] | None:
+        """A listing; None where there is none at this place. Raises FailedError, its usage NO_USAGE: listing costs nothing."""
+        try:
+            headers = await self._headers()
+            with translated(self.target):
+                response = await self._client.get(url, headers=headers)
+        except FailedError as error:
+            error.usage = NO_USAGE
+            raise
+        said = parsed(response.content)
+        if response.status_code >= 300 and response.status_code not in (404, 405, 501):
+            raise FailedError(refusal(self.target, "models", response.status_code, said, response.headers), usage=NO_USAGE)
+        return rows_of(said) if response.status_code == 200 else None
 
     async def close(self) -> None:
         """Let go of all connections."""
         await self._client.aclose()
 
     async def _headers(self) -> dict[str, str]:
-        key = await self._target.key()
+        key = await self.target.key()
         headers = {"Content-Type": "application/json", "User-Agent": "llm-orc"}
         return headers | {"Authorization": f"Bearer {key}"} if key else headers

@@ -1,5 +1,6 @@
 """What a server's error means, in our words and a little of its own."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -68,6 +69,14 @@ def refusal(target: Target, model: str, status: int, said: Any, headers: Mapping
     what = f"{target.address.label} answered {status}" + (f": {words}" if words else "")
     wait = retry_after(headers)
     return Failure(kind, what, _hint(kind, target, model, codes, message), retry_delay(said) if wait is None else wait)
+
+
+def parsed(body: bytes) -> Any:
+    """The JSON of a body; None where it is none."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
 
 
 def event_refusal(target: Target, model: str, said: Any) -> Failure:

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm_orc.domain.event import Happening
-from llm_orc.domain.message import FailedError, Kind, Message, Request
+from llm_orc.domain.message import NO_USAGE, FailedError, Kind, Message, Request, Usage
 from llm_orc.models.base import Reach
+from llm_orc.models.chat_body import body_of
 from llm_orc.models.completion import Completion, usage_of
 from llm_orc.models.openai_compatible import answer
 from llm_orc.models.pool import Pool
@@ -21,6 +22,7 @@ from llm_orc.models.refusals import refusal, retry_after, shortened
 from llm_orc.models.target import aim
 from llm_orc.models.transport import Patience
 from tests.models.asking import KEY, ask, failure, models, profile, texts
+from tests.models.asking import fault as fault_of
 from tests.servers.faults import FAULTS, FaultServer, frame
 from tests.servers.fixtures import NewServer
 from tests.servers.openai import Scripted
@@ -61,6 +63,9 @@ KINDS = {
     "redirect-away": Kind.INVALID_REQUEST,
 }
 WITH_PARTIAL = {"early-end", "cut", "reset-middle", "malformed-event", "error-event"}
+STATUSES = {"400", "context-length", "401", "403", "404", "429", "500", "503", "html-502", "redirect", "redirect-loop", "redirect-away"}
+USED = {"empty": Usage(3, 0), "null": Usage(3, 0), "content-filter": Usage(3, 0)}
+"""What the server counted though there is no reply; in a stream it counts nothing."""
 HANGS = {"hang", "hang-middle"}
 PATIENCE = {"hang": Patience(answer=0.2), "hang-middle": Patience(idle=0.2)}
 NO_FAULT = {"ok", "length", "crumbled", "slow"}
@@ -75,8 +80,10 @@ def test_every_fault_of_the_server_is_accounted_for() -> None:
 @pytest.mark.parametrize("fault", KINDS)
 async def test_a_fault_is_a_typed_failure_with_a_hint(fault: str, faults_server: FaultServer, *, stream: bool) -> None:
     async with models() as opened:
-        failed, partial = await failure(opened, profile(faults_server.url(fault)), stream=stream)
+        error = await fault_of(opened, profile(faults_server.url(fault)), told=[] if stream else None)
+    failed, partial = error.failure, error.partial
 
+    assert error.usage == (NO_USAGE if fault in STATUSES else None if stream else USED.get(fault))
     assert failed.kind is KINDS[fault]
     assert failed.what
     assert failed.hint
@@ -93,11 +100,12 @@ async def test_a_server_that_falls_silent_is_given_up(fault: str, faults_server:
     pool = Pool(target, {}, PATIENCE[fault])
 
     told: list[Happening] = []
+    request = Request("a", (Message("user", "hi"),), asked, stream=True)
     with pytest.raises(FailedError) as caught:
-        await answer(pool, target, Request("a", (Message("user", "hi"),), asked, stream=True), told.append)
+        await answer(pool, request, told.append, body_of(request, target).encoded())
     await pool.close()
 
-    assert caught.value.failure.kind is Kind.TIMEOUT
+    assert (caught.value.failure.kind, caught.value.usage) == (Kind.TIMEOUT, None)
     assert caught.value.partial == ("one two " if fault == "hang-middle" else "")
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from llm_orc.domain.event import Happening
 from llm_orc.domain.message import Kind, Message, Request, Usage
-from llm_orc.domain.profile import Parameters
+from llm_orc.domain.problem import ProblemError
+from llm_orc.domain.profile import Parameters, Profile
 from tests.models.asking import ask, failure, models, profile, texts
 from tests.servers.fixtures import NewServer
 from tests.servers.openai import OpenAIServer, Scripted
@@ -37,8 +38,32 @@ async def sent(server: OpenAIServer, **parameters: Any) -> dict[str, Any]:
     return body
 
 
-def test_every_parameter_has_its_assertion() -> None:
+ELSEWHERE: dict[str, tuple[Any, str]] = {
+    "name": ("p", "what ensembles call it"),
+    "model": ("model", "in every body below"),
+    "provider": ("openai-compatible", "it chooses the code"),
+    "base_url": (None, "where every request below goes"),
+    "credential": (None, "which key is sent: test_trust"),
+    "insecure": (True, "whether anything is sent: test_trust"),
+    "fallback": (("other",), "whom the engine asks next"),
+    "max_parallel": (3, "the engine's slots"),
+    "requests_per_minute": (5, "the engine's rates"),
+    "tokens_per_minute": (5, "the engine's rates"),
+    "price": ({"input": 1, "output": 2}, "what the engine counts with"),
+    "context_window": (10_000, "what the engine checks before it asks, by the model's card"),
+    "capabilities": (("vision",), "the model's card: test_chat"),
+}
+"""Key of a profile that is no part of a request -> a value, and what it does instead."""
+
+
+def test_every_key_of_a_profile_has_its_assertion() -> None:
     assert SENT.keys() == Parameters.model_fields.keys()
+    assert SENT.keys() | ELSEWHERE.keys() == Profile.model_fields.keys()
+
+
+@pytest.mark.parametrize("name", [name for name, (value, _) in ELSEWHERE.items() if value is not None])
+async def test_the_key_is_no_part_of_a_request(name: str, openai_server: NewServer) -> None:
+    assert await sent(openai_server(), **{name: ELSEWHERE[name][0]}) == BARE
 
 
 @pytest.mark.parametrize("name", SENT)
@@ -55,10 +80,23 @@ async def test_all_parameters_reach_the_wire_together(openai_server: NewServer) 
         assert expected.items() <= body.items()
 
 
-async def test_options_go_over_parameters_but_not_over_the_messages(openai_server: NewServer) -> None:
-    body = await sent(openai_server(), temperature=0.1, options={"temperature": 0.9, "messages": [], "stream": True})
+async def test_options_go_over_parameters(openai_server: NewServer) -> None:
+    assert await sent(openai_server(), temperature=0.1, options={"temperature": 0.9}) == BARE | {"temperature": 0.9}
 
-    assert body == BARE | {"temperature": 0.9}
+
+async def test_options_that_are_said_elsewhere_are_a_problem() -> None:
+    async with models() as opened:
+        with pytest.raises(ProblemError) as caught:
+            opened.ask(profile("http://localhost:1/v1", options={"messages": [], "model": "x", "stream": True}))
+
+    assert str(caught.value).split("\n") == [
+        "option 'messages' cannot be set",
+        "hint: say prompt: and system_prompt:",
+        "option 'model' cannot be set",
+        "hint: say model: in the profile or agent",
+        "option 'stream' cannot be set",
+        "hint: the reply comes in pieces wherever somebody watches",
+    ]
 
 
 @pytest.mark.parametrize("value", [float("nan"), object(), {1, 2}])
@@ -93,7 +131,7 @@ async def test_a_whole_reply(openai_server: NewServer) -> None:
 
     assert reply.text == "fine words"
     assert reply.usage == Usage(100, 20, cached=60, reasoning=5)
-    assert (reply.finish, reply.model, reply.cost) == ("stop", "model-2026", 0.0)
+    assert (reply.finish, reply.model, reply.cost) == ("stop", "model-2026", None)
 
 
 async def test_a_streamed_reply_is_the_same_and_told_piece_by_piece(openai_server: NewServer) -> None:
@@ -156,21 +194,6 @@ async def test_a_stream_is_told_while_it_goes_on(openai_server: NewServer) -> No
         assert (texts(told), call.done()) == (["first "], False)
         gate.release()
         assert (await call).text == "first second third"
-
-
-async def test_lm_studio_is_asked_only_for_what_it_lists(openai_server: NewServer) -> None:
-    server = openai_server(models=["qwen3", "llama"])
-    async with models() as opened:
-        for _ in range(2):
-            await ask(opened, profile(server.base_url, "lmstudio", model="llama"))
-        near, _ = await failure(opened, profile(server.base_url, "lmstudio", model="qwen"))
-        far, _ = await failure(opened, profile(server.base_url, "lmstudio", model="gpt"))
-        await ask(opened, profile(server.base_url, model="gpt"))
-
-    assert (near.kind, near.hint) == (Kind.NOT_FOUND, "did you mean 'qwen3'?")
-    assert far.hint == "there are: qwen3, llama"
-    assert [request.path for request in server.requests].count("/v1/models") == 3
-    assert [request.json["model"] for request in server.chats] == ["llama", "llama", "gpt"]
 
 
 async def test_closing_leaves_no_connection_open(openai_server: NewServer) -> None:
