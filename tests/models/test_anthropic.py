@@ -28,6 +28,7 @@ from llm_orc.models.anthropic_wire import WRITTEN, AnthropicOptions, expressible
 from llm_orc.models.base import Listed, Reach
 from llm_orc.models.target import aim
 from llm_orc.models.transport import Patience
+from llm_orc.testing import Subject, provider_conformance
 from tests.models.asking import texts
 from tests.models.test_faults import FOREIGN
 from tests.project import NewProject
@@ -775,6 +776,31 @@ async def test_a_certificate_of_nobody_we_know_is_refused_and_a_companys_is_trus
     assert (error.failure.kind, error.usage, len(server.requests)) == (Kind.NETWORK, NO_USAGE, 1)
     assert error.failure.what == f"the certificate of 127.0.0.1:{server.port} is not trusted"
 
+
+# ---- as a stranger's would
+
+
+def subject() -> Iterator[Subject]:
+    def posted() -> list[bytes]:
+        return [request.body for server in (sound, wrong) for request in server.requests if request.method == "POST"]
+
+    with AnthropicServer(keys=[KEY], models=[Row("claude-x")]) as sound, AnthropicFaults() as wrong:
+        failing = ("401", "403", "404", "429", "529", "reset-before", "html", "empty", "too-long", "refusal")
+        yield Subject(
+            Anthropic,
+            profile(sound.base_url),
+            Reach({"ANTHROPIC_API_KEY": KEY}, frozenset({sound.origin, wrong.origin})),
+            secrets=[KEY],
+            sent=posted,
+            endless=profile(wrong.url("hang-middle")),
+            failing={KINDS[fault]: profile(wrong.url(fault)) for fault in failing},
+            wrong=[profile(sound.base_url, options={"top_k": "many"}), profile(sound.base_url, options={"messages": []})],
+            takes=frozenset({"vision", "files", "structured_output"}),
+            lists=True,
+        )
+
+
+TestConformance = provider_conformance(subject)
 
 # ---- the SDK is told everything, and tells nobody anything
 
