@@ -10,11 +10,14 @@ import json
 import re
 from collections.abc import Sequence
 from functools import partial
+from typing import Annotated
+
+from pydantic import Field
 
 from llm_orc.domain.event import Delta
-from llm_orc.domain.message import Ask, FailedError, Failure, FinishReason, Kind, Message, Reply, Request, Tell
+from llm_orc.domain.message import NO_USAGE, FailedError, Failure, FinishReason, Kind, Message, Reply, Request, Tell
 from llm_orc.domain.profile import Endpoint, Profile
-from llm_orc.models.base import Reach, estimated, messages_of
+from llm_orc.models.base import BaseModel, Options, estimated, messages_of
 from llm_orc.models.extract import HEADER, rank, weigh
 from llm_orc.models.task import task_of
 
@@ -28,31 +31,39 @@ WINDOW = 5_000_000
 _LIST_ASKED = re.compile(r"\bjson\s+(list|array)\b", re.IGNORECASE)
 
 
-class Embedded:
+class EmbeddedOptions(Options):
+    """What `options` may hold."""
+
+    lines: Annotated[int, Field(ge=1)] | None = None
+    """How many are quoted."""
+
+
+class Embedded(BaseModel):
     """A provider that needs nothing."""
 
-    def __init__(self, name: str, reach: Reach) -> None:
-        """Nothing is looked up."""
+    options = EmbeddedOptions
 
     def endpoint(self, profile: Profile) -> Endpoint:  # noqa: ARG002 - the contract
         """One for all, without a bound."""
         return ENDPOINT
 
-    def ask(self, profile: Profile) -> Ask:  # noqa: ARG002 - the contract
-        """The same for every profile."""
-        return answer
-
-    async def close(self) -> None:
-        """Nothing was opened."""
+    async def generate(self, request: Request, tell: Tell) -> Reply:
+        """Likewise the same for all."""
+        return await answer(request, tell)
 
 
 async def answer(request: Request, tell: Tell) -> Reply:
     """Quote what fits; raises FailedError where there is nothing to quote from."""
     messages = messages_of(request)
+    if any(message.attachments for message in messages):
+        failure = Failure(
+            Kind.INVALID_REQUEST, "the embedded model reads nothing but text", "choose another model, or leave the attachment out"
+        )
+        raise FailedError(failure, usage=NO_USAGE)
     size = sum(len(message.text) for message in messages)
     if size > WINDOW:
         what = f"the embedded model reads {WINDOW:,} characters at most, and these are {size:,}"
-        raise FailedError(Failure(Kind.CONTEXT_LENGTH, what, "send less, or split the input with fan_out"))
+        raise FailedError(Failure(Kind.CONTEXT_LENGTH, what, "send less, or split the input with fan_out"), usage=NO_USAGE)
     extract = partial(_extracted, messages, request.profile)
     text = await asyncio.to_thread(extract) if size > LARGE else extract()
     text, finish = _cut(text, request.profile)
@@ -66,11 +77,11 @@ def _extracted(messages: Sequence[Message], profile: Profile) -> str:
     role = "\n".join(message.text for message in messages if message.role == "system")
     said = [message.text for message in messages if message.role == "user"]
     task = task_of(said[-1] if said else "")
-    number = asked if isinstance(asked := profile.options.get("lines"), int) and asked > 0 else task.number
+    number = profile.options.get("lines") or task.number
     listed = bool(_LIST_ASKED.search(f"{role}\n{task.words}"))
     quotes = rank(task.material, weigh(task.words, role), number or USUAL, fill=listed or number is not None)
     if not quotes:
-        raise FailedError(Failure(Kind.EMPTY, "the embedded model found no words to quote", "give it text as input"))
+        raise FailedError(Failure(Kind.EMPTY, "the embedded model found no words to quote", "give it text as input"), usage=NO_USAGE)
     if listed:
         return json.dumps([quote.text.strip() for quote in quotes], ensure_ascii=False)
     return "\n".join((HEADER, *map(str, quotes)))
