@@ -19,6 +19,8 @@ from llm_orc.config.schema import described
 from llm_orc.config.settings import Settings
 from llm_orc.config.unbuilt import UNBUILT
 from llm_orc.domain import ensemble as written
+from llm_orc.domain.model import ModelCard, ProviderCard
+from llm_orc.domain.price import Price
 from llm_orc.domain.profile import Profile
 
 DOCS = Path(__file__).parent
@@ -174,6 +176,9 @@ SECTIONS: tuple[tuple[str, type[BaseModel], Callable[[Any], Places]], ...] = (
     ("Synthesis by choice", written.AgentSynthesis, at("synthesis")),
     ("Profile", Profile, lambda _: ()),
     ("Settings", Settings, lambda _: ()),
+    ("Provider of the catalogue", ProviderCard, lambda _: ()),
+    ("Model of the catalogue", ModelCard, lambda _: ()),
+    ("Price", Price, lambda _: ()),
 )
 LINKS = {model.__name__: f"[{title.lower()}](#{title.lower().replace(' ', '-')})" for title, model, _ in SECTIONS}
 NAMED_BY_FILE = ((Profile, "name"), (written.Ensemble, "name"))

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from llm_orc.domain.problem import Problem, ProblemError
     from llm_orc.domain.profile import Profile
     from llm_orc.domain.run import Run
+    from llm_orc.library.config import get_config
     from llm_orc.library.run import arun, run
 
 __version__ = "0.1.0"
@@ -39,6 +40,7 @@ _WHERE = {
     "Profile": "llm_orc.domain.profile",
     "Run": "llm_orc.domain.run",
     "arun": "llm_orc.library.run",
+    "get_config": "llm_orc.library.config",
     "run": "llm_orc.library.run",
 }
 
@@ -70,6 +72,7 @@ __all__ = [
     "Variable",
     "__version__",
     "arun",
+    "get_config",
     "run",
 ]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from llm_orc.catalog.cards import card, plain_name
 from llm_orc.domain.message import Usage
 from llm_orc.domain.model import Catalog
-from llm_orc.domain.price import FREE, Pricing, parts
+from llm_orc.domain.price import FREE, Price, Pricing, parts
 from llm_orc.domain.profile import Profile
 
 if TYPE_CHECKING:
@@ -67,6 +67,13 @@ class ListPrice:
         """Whether tokens have a price: a model without one may be free, or just not be on the list."""
         price = self.model.get_prices(self.clock())
         return price.input_mtok is not None and price.output_mtok is not None
+
+    @property
+    def usual(self) -> Price:
+        """What short prompts cost now; long ones may cost more."""
+        price = self.model.get_prices(self.clock())
+        cached = None if price.cache_read_mtok is None else float(_rate(price.cache_read_mtok, 0))
+        return Price(input=float(_rate(price.input_mtok, 0)), output=float(_rate(price.output_mtok, 0)), cached_input=cached)
 
     def cost(self, usage: Usage) -> float:
         """US dollars for so many tokens; those written to a cache are taken to stay there for five minutes."""

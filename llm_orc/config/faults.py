@@ -22,6 +22,8 @@ from llm_orc.domain.ensemble import (
     TemplateSynthesis,
     Variable,
 )
+from llm_orc.domain.model import ModelCard, ProviderCard
+from llm_orc.domain.price import Price
 from llm_orc.domain.problem import KeyPath, nearest
 from llm_orc.domain.profile import Profile
 
@@ -109,6 +111,12 @@ def _owner_of(model: type[BaseModel], loc: KeyPath) -> tuple[type[BaseModel], st
             return _FORMS[tag], "synthesis"
         case (str(part), *_) if part in _PARTS:
             return _PARTS[part]
+        case (*_, "price"):
+            return Price, "a price"
+        case ("catalog", _, "models", _):
+            return ModelCard, "a model of the catalogue"
+        case ("catalog", _):
+            return ProviderCard, "a provider of the catalogue"
     return model, {"Ensemble": "an ensemble", "Profile": "a profile", "Settings": "config.yaml"}[model.__name__]
 
 

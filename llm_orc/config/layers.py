@@ -75,7 +75,7 @@ class Layers:
     @property
     def trusted_hosts(self) -> frozenset[str]:
         """The servers, as scheme://host:port, that the user lets see a provider's key."""
-        named = list(self.settings.trusted_hosts)
+        named = [*self.settings.trusted_hosts, *(card.base_url or "" for card in self.settings.catalog.values())]
         for entry in self._profile_entries(None):
             if entry.layer in (USER, ENVIRONMENT):
                 try:

@@ -1,6 +1,6 @@
 """config.yaml and LLM_ORC_*: what holds for every ensemble, and which layer said so."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from llm_orc.config.secrets import refuse_keys
 from llm_orc.config.unbuilt import UNBUILT
 from llm_orc.config.written import screen, validated
 from llm_orc.domain.ensemble import Limits
+from llm_orc.domain.model import ModelCard, ProviderCard, overlaid
 from llm_orc.domain.problem import KeyPath, Place, Problem, ProblemError, nearest
 from llm_orc.domain.read import Name, Read
 
@@ -45,6 +46,9 @@ class Settings(Read):
     trusted_hosts: tuple[str, ...] = ()
     """Servers, as scheme://host:port, that may be sent the key of a provider; in the user's own config.yaml only."""
 
+    catalog: dict[Name, ProviderCard] = Field(default_factory=dict)
+    """What is known of providers and models, over what is shipped, by provider; those that have `tiers` here are tried first."""
+
     _origins: Mapping[str, Origin] = PrivateAttr(default_factory=dict)
 
     def origin(self, key: str) -> Origin:
@@ -59,6 +63,8 @@ class Settings(Read):
                 values |= {f"limits.{inner}": getattr(self.limits, inner) for inner in Limits.model_fields}
             elif key == "model_profiles":
                 values |= {f"model_profiles.{name}": _in_short(profile) for name, profile in self.model_profiles.items()}
+            elif key == "catalog":
+                values |= {f"catalog.{'.'.join(path)}": value for path, value in _cards(self.catalog)}
             else:
                 values[key] = getattr(self, key)
         return {key: self._origins.get(key, Origin(value, "built-in"))._replace(value=value) for key, value in values.items()}
@@ -100,6 +106,10 @@ def read_config(folder: Folder, env: Mapping[str, str]) -> Config | None:
         hint = f"a project cannot trust hosts for you; write it in {folder.where.shown(folder.where.settings / 'config.yaml')}"
         document.fault_of_key(("trusted_hosts",), "'trusted_hosts' in a project's config.yaml", hint)
         del document.data["trusted_hosts"]
+    if folder.layer == PROJECT:
+        _keep_addresses(
+            document, f"a project cannot move a provider; write it in {folder.where.shown(folder.where.settings / 'config.yaml')}"
+        )
     _screen(document, document.data)
     expand(document, (), env, trusted=folder.trusted)
     _find_template(document, folder)
@@ -129,7 +139,7 @@ def read_environment(env: Mapping[str, str]) -> tuple[list[Config], list[Problem
 
 
 def merged(layers: Iterable[Config]) -> Settings:
-    """The settings of all layers, the later winning; `limits` and `model_profiles` merge by key."""
+    """The settings of all layers, the later winning; `limits` and `model_profiles` merge by key, `catalog` by model and field."""
     data: dict[str, Any] = {}
     origins: dict[str, Origin] = {}
     for config in layers:
@@ -137,6 +147,10 @@ def merged(layers: Iterable[Config]) -> Settings:
             if key in ("limits", "model_profiles"):
                 data[key] = {**data.get(key, {}), **value}
                 origins |= {f"{key}.{inner}": Origin(None, config.layer, config.place(key, inner)) for inner in value}
+            elif key == "catalog":
+                cards = Settings.model_validate({key: value}).catalog
+                data[key] = overlaid(data.get(key, {}), cards)
+                origins |= {f"{key}.{'.'.join(path)}": Origin(None, config.layer, config.place(key, *path)) for path, _ in _cards(cards)}
             else:
                 data[key] = value
                 origins[key] = Origin(None, config.layer, config.place(key))
@@ -157,8 +171,42 @@ def _find_template(document: Document, folder: Folder) -> None:
         document.problems += [replace(problem, place=place) for problem in error.problems]
 
 
+def _cards(catalog: Mapping[str, ProviderCard]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """What a catalogue says, key by key."""
+    for provider, card in catalog.items():
+        if card.base_url is not None:
+            yield (provider, "base_url"), card.base_url
+        for tier, model in card.tiers.items():
+            yield (provider, "tiers", tier), model
+        for name, model_card in card.models.items():
+            yield from (((provider, "models", name, key), value) for key, value in _fields(model_card))
+
+
+def _fields(card: ModelCard) -> Iterator[tuple[str, Any]]:
+    for key, value in card.model_dump(mode="json", exclude_unset=True).items():
+        yield key, sorted(value) if isinstance(value, list) else value
+
+
+def _keep_addresses(document: Document, hint: str) -> None:
+    """A cloned repository must not say which server gets a provider's key."""
+    cards = document.data.get("catalog")
+    for name, card in cards.items() if isinstance(cards, dict) else ():
+        if isinstance(card, dict) and card.pop("base_url", None) is not None:
+            document.fault_of_key(("catalog", name, "base_url"), "'base_url' in the catalogue of a project's config.yaml", hint)
+
+
+def _refuse_truths(document: Document, value: Any, path: KeyPath) -> None:
+    """Note `true` and `false` at or below `path`, which pydantic would take for numbers."""
+    for key, inner in list(value.items()) if isinstance(value, dict) else ():
+        if isinstance(inner, bool):
+            document.fault((*path, key), f"'{key}' must not be {str(value.pop(key)).lower()}")
+        else:
+            _refuse_truths(document, inner, (*path, key))
+
+
 def _screen(document: Document, data: dict[str, Any]) -> None:
     refuse_keys(document, data, ())
+    _refuse_truths(document, data.get("catalog"), ("catalog",))
     screen(document, data, "config", (), Settings.model_fields)
     if isinstance(limits := data.get("limits"), dict):
         screen(document, limits, "limits", ("limits",))
