@@ -62,7 +62,7 @@ class OpenAICompatible(BaseModel):
         card = self.reach.card(profile)
         refused = (pool.target.identity, profile.model, json.dumps(request.schema, sort_keys=True))
         able = card.capabilities is None or "structured_output" in card.capabilities
-        native = request.schema is not None and able and refused not in self._refused
+        native = request.schema is not None and able and "response_format" not in profile.options and refused not in self._refused
         body = body_of(request, pool.target, card.refuses, native=native)
         encoded = body.encoded()
         for name in body.left_out:
@@ -85,8 +85,14 @@ class OpenAICompatible(BaseModel):
         if self.name == "openrouter" and pool.target.credential:
             await pool.rows(f"{url}/key")  # its list is open to all: only this says whether the key is good
         if pool.target.preset.lists_all:
-            return await listed_by_lmstudio(pool) or ()
-        return plain(await pool.rows(f"{url}/models") or ())
+            found = await listed_by_lmstudio(pool)
+        else:
+            rows = await pool.rows(f"{url}/models")
+            found = None if rows is None else plain(rows)
+        if found is None:
+            failure = Failure(Kind.NOT_FOUND, f"{pool.target.address.label} lists no models", f"is base_url right? {url}")
+            raise FailedError(failure, usage=NO_USAGE)
+        return found
 
     def ready(self) -> None:
         """Import what sends, which takes 0.3 s; nothing is opened."""

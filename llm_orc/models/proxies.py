@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from ipaddress import ip_address, ip_network
 
-from llm_orc.domain.message import FailedError, Failure, Kind
+from llm_orc.domain.message import NO_USAGE, FailedError, Failure, Kind
 from llm_orc.models.address import Address
 
 
@@ -17,7 +17,8 @@ def proxy_for(server: Address, env: Mapping[str, str]) -> str | None:
         proxy = f"http://{proxy}"
     if proxy and not proxy.startswith(("http://", "https://")):
         scheme = proxy.partition("://")[0]
-        raise FailedError(Failure(Kind.NETWORK, f"a {scheme}:// proxy cannot be used", "set HTTPS_PROXY to an http:// proxy"))
+        failure = Failure(Kind.NETWORK, f"a {scheme}:// proxy cannot be used", "set HTTPS_PROXY to an http:// proxy")
+        raise FailedError(failure, usage=NO_USAGE)
     return proxy
 
 

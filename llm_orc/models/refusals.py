@@ -24,6 +24,7 @@ _TOO_LONG = re.compile(
 _NO_CREDIT = re.compile(
     r"credit balance is too low|insufficient (?:credits|balance|quota)|exceeded your current quota, please check your plan and billing"
 )
+_NOT_TAKEN = re.compile(r"[Uu]n(?:supported|recognized|known) (?:parameter|value|request argument)s?[^'`\"]{0,30}['`\"]([\w.]{1,40})['`\"]")
 _FILTERED = frozenset({"content_filter", "content_policy_violation"})
 _BAD_KEY = frozenset({"API_KEY_INVALID", "API_KEY_EXPIRED", "API_KEY_SERVICE_BLOCKED", "API_KEY_HTTP_REFERRER_BLOCKED"})
 _KINDS = {
@@ -164,6 +165,8 @@ def _hint(kind: Kind, target: Target, model: str, codes: frozenset[str], message
         return "the account has no credit left: see the provider's billing page"
     if kind is Kind.NOT_FOUND and target.provider == "ollama":
         return f"ollama pull {model}"
+    if kind is Kind.INVALID_REQUEST and (named := _NOT_TAKEN.search(message)):
+        return f"take '{named[1]}' out of the profile, the agent or its options"
     return {
         Kind.PERMISSION: "see what this key may do at the provider, or choose another model",
         Kind.NOT_FOUND: f"is '{model}' the model's name there, and {target.address.url} the server's address?",
