@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, str] = {
     "show": "Show what an ensemble is, or draw its graph",
     "init": "Make a project here, with an ensemble that runs at once",
     "trust": "Let this project's ensembles run scripts and commands",
+    "auth": "Keep keys, log in, and see which of them work",
     "config": "Show the settings, and where each comes from",
     "schema": "Print a JSON Schema, for editors and programs",
 }
