@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from genai_prices.data_snapshot import get_snapshot
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from llm_orc.catalog.cards import catalog
@@ -105,6 +105,14 @@ class TestTheList:
         assert cost("anthropic", "claude-opus-5-5", input=MILLION, cached=2 * MILLION, cache_write=9) == 0.2
         assert cost("anthropic", "claude-opus-5-5", output=MILLION, reasoning=2 * MILLION) == 20
 
+    def test_more_thinking_than_output_is_no_reason_either(self) -> None:
+        assert cost("openrouter", "perplexity/sonar-deep-research", output=MILLION, reasoning=2 * MILLION) == 3
+
+    def test_what_each_request_costs_is_in_it(self) -> None:
+        sonar = priced("openai-compatible", "sonar", base_url="https://api.perplexity.ai")
+        assert sonar
+        assert sonar.cost(Usage()) == sonar.most(0, 0) == 0.012
+
     def test_it_shows_whose_price_it_is(self) -> None:
         assert repr(priced("openai", "gpt-6-luna")) == "ListPrice(openai/gpt-6-luna)"
 
@@ -128,6 +136,7 @@ def usages(draw: st.DrawFn) -> Usage:
     return Usage(tokens, output, cached, draw(st.integers(0, output)), cache_write=draw(st.integers(0, tokens - cached)))
 
 
+@example(price=Price(input=1.1, output=0.3, cached_input=1.1), usage=Usage(20, 6, 3), more=0)  # the bound is a sum of other floats
 @given(price=PRICES | st.sampled_from(list(everything())), usage=usages(), more=TOKENS)
 def test_no_usage_costs_more_than_was_reserved(price: Pricing, usage: Usage, more: int) -> None:
     assert 0 <= price.cost(usage) <= price.most(usage.input, usage.output)
