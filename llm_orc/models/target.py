@@ -1,6 +1,9 @@
 """One profile's server, and the key that it may be sent."""
 
+import json
+from base64 import b64encode
 from dataclasses import dataclass, field
+from urllib.parse import quote
 
 from pydantic import SecretStr
 
@@ -57,9 +60,10 @@ class Target:
         return key
 
     def without_keys(self, text: str) -> str:
-        """The text without the keys that were sent."""
+        """The text without the keys that were sent, however they are written."""
         for secret in self._shown:
-            text = text.replace(secret.get_secret_value() or "\0", "[key]")
+            for written in _written(secret.get_secret_value()):
+                text = text.replace(written, "[key]")
         return text
 
 
@@ -78,6 +82,12 @@ def aim(profile: Profile, reach: Reach) -> Target:
     found = reach.credential(profile.provider, preset.key, profile.credential)
     refusal = _missing(profile, preset, found, own=own) or _unencrypted(profile, server, found if trusted else None)
     return Target(profile.provider, preset, server, found if trusted else None, None if trusted else found, refusal)
+
+
+def _written(key: str) -> tuple[str, ...]:
+    if not key:
+        return ()
+    return key, quote(key), quote(key, safe=""), json.dumps(key)[1:-1], b64encode(key.encode()).decode()
 
 
 def _unbracketed(origin: str) -> str:

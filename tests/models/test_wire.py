@@ -253,3 +253,15 @@ def test_more_calls_than_the_system_lets_files_be_open_unasked(openai_server: Ne
 
 def test_more_calls_than_the_system_lets_files_be_open_at_all_fail_in_words(openai_server: NewServer) -> None:
     assert said_to_many(openai_server(latency=0.5), hard=100) == {"ok", "network: this system lets no more connections be open"}
+
+
+async def test_what_a_listener_raises_is_not_taken_for_a_fault_of_the_server(openai_server: NewServer) -> None:
+    server = openai_server()
+
+    def tell(_: Happening) -> None:
+        raise BrokenPipeError("nobody reads any more")
+
+    async with models() as opened:
+        asked = profile(server.base_url)
+        with pytest.raises(BrokenPipeError):
+            await opened.ask(asked)(Request("a", (Message("user", "hi"),), asked, stream=True), tell)
