@@ -49,14 +49,13 @@ class Line:
         """Nothing is sent. The SDK is given everything, lest it read keys, addresses and credentials from the environment itself."""
         logging.getLogger("google_genai").addHandler(logging.NullHandler())  # stderr is ours
         self.target = target
-        self._host = httpx2.URL(target.address.url).host
         self._http = httpx2.AsyncClient(
             transport=transport2(target, env, patience or PATIENCE),
             trust_env=False,
             event_hooks={"request": [self._enter], "response": [self._look_at]},
         )
         http = types.HttpOptions(
-            base_url=target.address.url,
+            base_url=target.address.url,  # with its port, at which the SDK leaves the host as it is
             api_version="v1beta1" if vertex else "v1beta",
             httpx_async_client=self._http,
             httpx_client=httpx2.Client(transport=httpx2.BaseTransport()),  # it wants one, and nothing is sent by it
@@ -115,10 +114,6 @@ class Line:
         return found
 
     async def _enter(self, request: httpx2.Request) -> None:
-        if request.url.host != self._host:  # the environment can make the SDK choose another
-            what = f"the SDK would ask {request.url.host} instead of {self.target.address.label}"
-            failure = Failure(Kind.PERMISSION, what, "unset GOOGLE_API_USE_MTLS_ENDPOINT")
-            raise FailedError(failure, usage=NO_USAGE)
         key = await self.target.key()
         for name in ("x-goog-api-key", "authorization"):
             request.headers.pop(name, None)

@@ -250,7 +250,7 @@ LAST = event(_frame(Said(), "m", [{"text": ""}], last=True))
 STREAM = b"".join(event(piece) for piece in pieces(Said("one two")))
 
 
-async def sound(request: Received, connection: Connection, *, said: Said = Said()) -> None:  # noqa: B008 - it is frozen
+async def sound(request: Received, connection: Connection, *, said: Said = Said()) -> None:
     """A reply as it should be."""
     await reply(said, request, connection)
 
