@@ -5,13 +5,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
 from llm_orc.domain.message import Ask
+from llm_orc.domain.model import ProviderCard
 from llm_orc.domain.problem import Problem, ProblemError, nearest
 from llm_orc.domain.profile import AUTO, Endpoint, Profile
 from llm_orc.models.base import Open, Provider, Reach
 from llm_orc.models.from_python import FromPython, Prompted
 
 if TYPE_CHECKING:
-    from llm_orc.models.auto import Choice, Tiers
+    from llm_orc.models.auto import Choice
 
 ENTRY_POINTS = "llm_orc.providers"
 _OPENAI = "llm_orc.models.openai_compatible:OpenAICompatible"
@@ -34,11 +35,9 @@ BUILT_IN: Mapping[str, str] = {
 class Models:
     """The providers of one process, opened as they are needed; close it when done."""
 
-    def __init__(
-        self, env: Mapping[str, str], trusted_hosts: frozenset[str] = frozenset(), extra: Mapping[str, Ask | Prompted] | None = None
-    ) -> None:
+    def __init__(self, reach: Reach, extra: Mapping[str, Ask | Prompted] | None = None) -> None:
         """`extra` are providers from Python: a full `Ask` takes a request and a tell, the short form the prompt alone."""
-        self._reach = Reach(env, trusted_hosts)
+        self._reach = reach
         self._opened: dict[str, Provider] = {name: FromPython(name, ask) for name, ask in (extra or {}).items()}
 
     def ask(self, profile: Profile) -> Ask:
@@ -54,14 +53,16 @@ class Models:
         if warm := getattr(self._provider(profile.provider), "ready", None):
             warm()
 
-    async def choose(self, profiles: Iterable[Profile], tiers: "Tiers", *, offline: bool) -> "dict[str, Choice]":
+    async def choose(self, profiles: Iterable[Profile], tiers: Mapping[str, Mapping[str, str]], *, offline: bool) -> "dict[str, Choice]":
         """Tier -> the model that answers for it, for those of the profiles whose provider is `auto`; see `auto.choose`."""
         wanted = [profile.model for profile in profiles if profile.provider == AUTO]
         if not wanted:
             return {}
         from llm_orc.models.auto import choose
 
-        return await choose(wanted, tiers, self._reach, offline=offline)
+        known = {name: ProviderCard(tiers=dict(models)) for name, models in tiers.items()}
+        choices = await choose([(tier, frozenset()) for tier in wanted], known, self._reach, lambda _: None, offline=offline)
+        return {tier: choice for (tier, _), choice in choices.items()}
 
     async def close(self) -> None:
         """Let go of every connection."""

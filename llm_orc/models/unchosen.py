@@ -29,4 +29,4 @@ class Unchosen:
 
 async def _fail(request: Request, tell: Tell) -> Never:  # noqa: ARG001 - the contract
     what = f"no model was found for '{request.profile.model}'"
-    raise FailedError(Failure(Kind.OFFLINE, what, "start LM Studio's server with a chat model loaded, or set OPENAI_API_KEY"))
+    raise FailedError(Failure(Kind.OFFLINE, what, "start LM Studio's server or Ollama with a chat model, or set the key of a provider"))

@@ -672,6 +672,11 @@ async def test_another_machine_is_not_sent_anything_unencrypted() -> None:
 
 
 async def test_closing_leaves_no_connection_open(ollama_server: NewOllama) -> None:
-    server = ollama_server()
+    server, second = ollama_server(), Ollama("ollama", Reach())
     await ask(profile(server))
-    await asyncio.to_thread(server.wait_until, lambda: server.connections == 0)
+    await second.models(profile(server, model="other"))  # tells the server to look around again
+    await second.close()
+    last = Ollama("ollama", Reach())
+    await last.generate(Request("a", (HELLO,), profile(server)), list[Happening]().append)
+    await asyncio.to_thread(server.wait_until, lambda: server.connections <= 1)
+    await last.close()
