@@ -15,8 +15,8 @@ from llm_orc.models.chat_body import body_of
 from llm_orc.models.chat_options import SAID_ELSEWHERE, ChatOptions
 from llm_orc.models.completion import Completion
 from llm_orc.models.listing import plain
+from llm_orc.models.lmstudio import Shelf, listed_by_lmstudio
 from llm_orc.models.refusals import error_of, parsed, refusal, shortened
-from llm_orc.models.shelf import Shelf, listed_by_lmstudio
 from llm_orc.models.target import aim
 
 if TYPE_CHECKING:

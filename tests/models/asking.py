@@ -17,7 +17,7 @@ KEY = "sk-top-secret-4711"
 
 @asynccontextmanager
 async def models(env: Mapping[str, str] | None = None, *, trusted: str = "") -> AsyncIterator[Models]:
-    opened = Models(env or {}, frozenset(trusted.split()))
+    opened = Models(Reach(env or {}, frozenset(trusted.split())))
     try:
         yield opened
     finally:

@@ -244,7 +244,7 @@ async def test_insecure_lets_a_request_travel_but_its_key_only_to_a_host_that_is
 
 @pytest.mark.parametrize("fault", ["401", "html", "reset-before", "not-http", "malformed", "redirect"])
 async def test_no_message_and_no_chained_exception_holds_the_key(fault: str, faults_server: FaultServer) -> None:
-    opened = Models(KEYS, frozenset({faults_server.origin}))
+    opened = Models(Reach(KEYS, frozenset({faults_server.origin})))
     with pytest.raises(FailedError) as caught:
         await ask(opened, profile(faults_server.url(fault)))
     await opened.close()
