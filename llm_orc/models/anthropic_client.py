@@ -32,7 +32,7 @@ class Client:
     def __init__(self, target: Target, env: Mapping[str, str], patience: Patience | None = None) -> None:
         self._target = target
         self._shown: dict[str, str] = {}
-        http = httpx2.AsyncClient(transport=transport2(target, env, patience or PATIENCE), auth=self._sign, trust_env=False)
+        http = httpx2.AsyncClient(transport=transport2(target, env, patience or PATIENCE), auth=self._sign)
         # With a token given, if an empty one, it looks for keys neither in the environment nor in files.
         self._sdk = AsyncAnthropic(
             auth_token="",

@@ -421,8 +421,29 @@ async def test_one_after_the_other_use_one_connection_and_closing_ends_it(serve:
     async with opened() as provider:
         for stream in (True, False, True, False):
             await ask(provider, profile(server.base_url), stream=stream)
-        assert server.connections == 1
+        assert server.opened == 1
     await asyncio.to_thread(server.wait_until, lambda: server.connections == 0)
+
+
+async def test_a_connection_is_used_again_though_the_end_comes_after_the_last_event(serve: Serve) -> None:
+    gate = Gate()
+    server = serve(Said(last_gate=gate))
+    async with opened() as provider:
+        call = asyncio.create_task(ask(provider, profile(server.base_url), stream=True))
+        await gate.arrivals(1)
+        gate.release()
+        await call
+        await ask(provider, profile(server.base_url), stream=True)
+
+    assert server.opened == 1
+
+
+async def test_a_stream_that_makes_no_sense_is_read_no_further(faults: AnthropicFaults) -> None:
+    async with opened() as provider:
+        error = await failed(provider, profile(faults.url("malformed-event-hang")), stream=True)
+        await asyncio.to_thread(faults.wait_until, lambda: faults.connections == 0)
+
+    assert error.partial == "one two "
 
 
 async def test_hundreds_at_once_are_all_sent_at_once(serve: Serve) -> None:
@@ -464,6 +485,7 @@ KINDS = {
     "cut": Kind.NETWORK,
     "reset-middle": Kind.NETWORK,
     "malformed-event": Kind.MALFORMED,
+    "malformed-event-hang": Kind.MALFORMED,
     "no-utf8-event": Kind.MALFORMED,
     "list-event": Kind.MALFORMED,
     "wrong-event": Kind.MALFORMED,
@@ -493,10 +515,10 @@ KINDS = {
     "redirect": Kind.INVALID_REQUEST,
 }
 HANGS = {"hang": "", "hang-middle": "one two "}
-NO_FAULT = {"ok": "ok", "whole-for-stream": "one two", "stream-for-whole": "one two", "stream-as-json": "one two"}
+NO_FAULT = {"ok": "ok", "unended": "one two", "whole-for-stream": "one two", "stream-for-whole": "one two", "stream-as-json": "one two"}
 BROKEN_OFF = {
-    *("early-end", "early-end-counted", "cut", "reset-middle", "malformed-event", "no-utf8-event", "list-event", "wrong-event"),
-    *("error-event", "error-event-limit", "error-event-text"),
+    *("early-end", "early-end-counted", "cut", "reset-middle", "malformed-event", "malformed-event-hang", "no-utf8-event"),
+    *("list-event", "wrong-event", "error-event", "error-event-limit", "error-event-text"),
 }
 PARTIAL = dict.fromkeys(BROKEN_OFF, "one two ") | {"blank": " \n", "refusal": "I"}
 COUNTED = dict.fromkeys(("empty", "blank", "empty-length", "empty-window", "thought-only", "tool-only", "refusal"), Usage(3, 1)) | {
@@ -714,7 +736,7 @@ async def test_a_token_that_is_renewed_is_shown_anew_by_the_same_client(serve: S
             await ask(provider, profile(server.base_url))
 
     assert [request.headers["authorization"] for request in server.requests] == ["Bearer token-1", "Bearer token-2"]
-    assert server.connections <= 1
+    assert server.opened == 1
 
 
 async def test_no_key_is_no_request_to_the_api_itself() -> None:
@@ -829,14 +851,16 @@ asyncio.run(main(*sys.argv[1:]))
 FOREIGN_KEY = "sk-ant-of-somebody-else"
 
 
-async def test_the_sdk_looks_for_nothing_and_a_key_is_nowhere_to_be_read(tmp_path: Path, serve: Serve) -> None:
+STATIC = {"ANTHROPIC_API_KEY": FOREIGN_KEY, "ANTHROPIC_AUTH_TOKEN": FOREIGN_KEY}
+
+
+@pytest.mark.parametrize("static", [STATIC, {}])
+async def test_the_sdk_looks_for_nothing_and_a_key_is_nowhere_to_be_read(static: dict[str, str], tmp_path: Path, serve: Serve) -> None:
     server = serve(f"you said {KEY}?")
     configs = tmp_path / "anthropic" / "configs"
     configs.mkdir(parents=True)
-    (configs / "default.json").write_text(json.dumps({"base_url": "http://127.0.0.1:1", "authentication": {"type": "user_oauth"}}))
-    env = {
-        "ANTHROPIC_API_KEY": FOREIGN_KEY,
-        "ANTHROPIC_AUTH_TOKEN": FOREIGN_KEY,
+    (configs / "default.json").write_text("no configuration at all")
+    env = static | {
         "ANTHROPIC_BASE_URL": "http://127.0.0.1:1",
         "ANTHROPIC_CUSTOM_HEADERS": f"X-Secret: {FOREIGN_KEY}\nAuthorization: Bearer {FOREIGN_KEY}",
         "ANTHROPIC_CONFIG_DIR": str(tmp_path / "anthropic"),

@@ -48,6 +48,8 @@ class Said:
     headers: Mapping[str, str] = field(default_factory=dict)
     gate: Gate | None = None
     """In a stream it is passed after the first word."""
+    last_gate: Gate | None = None
+    """In a stream it is passed between the last event and the end."""
 
 
 Script = str | int | Said | Callable[[Received], Said]
@@ -82,6 +84,8 @@ class AnthropicServer(ThreadServer):
         self._models = models
         self._page = page
         self._keys = keys
+        self.opened = 0
+        """Connections so far."""
         self.dropped = 0
         """Requests whose client left before the reply was whole."""
 
@@ -89,6 +93,10 @@ class AnthropicServer(ThreadServer):
     def base_url(self) -> str:
         """As people write it for this API: without `/v1`."""
         return self.origin
+
+    def _connection(self) -> Connection:
+        self.opened += 1
+        return super()._connection()
 
     async def answer(self, request: Received, connection: Connection) -> None:
         """Route by path, whatever the host."""
@@ -142,6 +150,8 @@ async def reply(said: Said, request: Received, connection: Connection) -> None:
         if said.gate is not None and number == 4:  # start, ping, start of the text, first word
             await said.gate.passed()
         connection.chunk(event)
+    if said.last_gate is not None:
+        await said.last_gate.passed()
     connection.chunk(b"")
 
 
@@ -175,7 +185,7 @@ def events(said: Said, model: str) -> Iterator[bytes]:
             yield word_event(word, index)
         yield event("content_block_stop", index=index)
     delta = {"stop_reason": said.stop_reason, "stop_sequence": None, "stop_details": said.stop_details}
-    yield event("message_delta", delta=delta, usage=_usage(said, said.usage[1]))
+    yield event("message_delta", delta=delta, usage=_usage(said, said.usage[1]) | {"input_tokens": None, "cache_read_input_tokens": None})
     yield event("message_stop")
 
 
@@ -334,10 +344,12 @@ FAULTS: dict[str, Fault] = {
     "no-utf8-event": partial(half, after=b"event: content_block_delta\ndata: \xff\n\n"),
     "list-event": partial(half, after=b"event: content_block_delta\ndata: []\n\n"),
     "wrong-event": partial(half, after=event("content_block_delta", delta="text")),
+    "malformed-event-hang": partial(half, then="hang", after=b"event: content_block_delta\ndata: {\n\n"),
     "error-event": partial(half, after=OVERLOADED),
     "error-first": partial(half, begin=OVERLOADED),
     "error-event-limit": partial(half, after=event("error", error={"type": "rate_limit_error", "message": "slow down"})),
     "error-event-text": partial(half, after=b"event: error\ndata: upstream is gone\n\n"),
+    "unended": partial(half, then="hang", begin=STREAM),
     "whole-for-stream": partial(sent, body=whole(Said("one two"), "m")),
     "stream-for-whole": partial(sent, body=STREAM, content_type="text/event-stream"),
     "stream-as-json": partial(sent, body=STREAM),
