@@ -6,7 +6,8 @@ import re
 import ssl
 import warnings
 from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import aclosing, contextmanager
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -26,10 +27,13 @@ from llm_orc.models.transport2 import transport2
 
 _NOBODY = "none"
 """Stands where the SDK wants a key, or would look for one itself; the true one is put in as the request leaves."""
+_BEGUN: ContextVar[list[httpx2.Response] | None] = ContextVar("_BEGUN", default=None)
+"""The responses of the stream that this task reads."""
 _MOST_MODELS = 5_000
 _MODEL = re.compile(r"/models/([^/:]+)")
 _NO_REPLAY = DebugConfig(client_mode=None, replays_directory=None, replay_id=None)
 _NO_TOOLS_OF_ITS_OWN = types.AutomaticFunctionCallingConfig(disable=True)
+logging.getLogger("google_genai").addHandler(logging.NullHandler())  # or Python prints its warnings on stderr
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +51,10 @@ class Line:
 
     def __init__(self, target: Target, env: Mapping[str, str], vertex: Vertex | None, patience: Patience | None = None) -> None:
         """Nothing is sent. The SDK is given everything, lest it read keys, addresses and credentials from the environment itself."""
-        logging.getLogger("google_genai").addHandler(logging.NullHandler())  # stderr is ours
+        warnings.filterwarnings("ignore", category=UserWarning, module=r"google\.genai\._common")  # one for each finish reason that is new
         self.target = target
         self._http = httpx2.AsyncClient(
             transport=transport2(target, env, patience or PATIENCE),
-            trust_env=False,
             event_hooks={"request": [self._enter], "response": [self._look_at]},
         )
         http = types.HttpOptions(
@@ -86,18 +89,27 @@ class Line:
 
     async def streamed(self, model: str, asked: Asked, options: GoogleOptions) -> AsyncGenerator[dict[str, Any]]:
         """The pieces of a reply as they come."""
-        config = _config(asked, options)
-        _ignore_new_words()
-        with self._understood(model):
-            contents = cast("types.ContentListUnionDict", asked.contents)
-            pieces = await self._client.aio.models.generate_content_stream(model=model, contents=contents, config=config)
-        async with aclosing(cast("AsyncGenerator[types.GenerateContentResponse]", pieces)):
-            while True:
-                with self._understood(model):
-                    piece = await anext(pieces, None)
-                if piece is None:
-                    return
+        begun: list[httpx2.Response] = []
+        _BEGUN.set(begun)
+        try:
+            async for piece in self._pieces(model, asked, options):
                 yield piece.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"sdk_http_response"})
+        finally:  # the SDK leaves a response that is not read to its end to the garbage collector
+            _BEGUN.set(None)
+            for response in begun:
+                await response.aclose()
+
+    async def _pieces(self, model: str, asked: Asked, options: GoogleOptions) -> AsyncGenerator[types.GenerateContentResponse]:
+        contents = cast("types.ContentListUnionDict", asked.contents)
+        config = _config(asked, options)
+        with self._understood(model):
+            pieces = await self._client.aio.models.generate_content_stream(model=model, contents=contents, config=config)
+        while True:
+            with self._understood(model):
+                piece = await anext(pieces, None)
+            if piece is None:
+                return
+            yield piece
 
     async def offered(self, options: GoogleOptions) -> list[Offered]:
         """The models that the server lists."""
@@ -132,6 +144,8 @@ class Line:
             model = _MODEL.search(response.request.url.path)
             failure = refusal(self.target, model[1] if model else "", response.status_code, said, response.headers)
             raise FailedError(failure, usage=NO_USAGE)
+        if (begun := _BEGUN.get()) is not None:
+            begun.append(response)
         if "html" in response.headers.get("content-type", "").lower():
             raise self._malformed("a web page")
 
@@ -164,8 +178,3 @@ def _config(asked: Asked, options: GoogleOptions) -> types.GenerateContentConfig
 def _http_options(options: GoogleOptions) -> types.HttpOptions:
     headers = {"x-goog-user-project": options.quota_project} if options.quota_project else None
     return types.HttpOptions(api_version=options.api_version, headers=headers)
-
-
-def _ignore_new_words() -> None:
-    """The SDK prints a warning for each finish reason that is newer than it is."""
-    warnings.filterwarnings("ignore", category=UserWarning, module=r"google\.genai\._common")

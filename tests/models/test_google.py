@@ -432,6 +432,43 @@ async def test_a_stream_is_told_while_it_goes_on(google_server: NewGoogle) -> No
         assert (await call).text == "first second"
 
 
+@pytest.mark.parametrize("finish", ["CONTINUATION", ""])
+async def test_a_reply_that_could_be_continued_is_not_asked_for_again(finish: str, google_server: NewGoogle) -> None:
+    server = google_server(Said("half a", finish=finish, token="dG9rZW4="))
+    async with opened() as provider:
+        asked = profile(server.base_url)
+        assert (await ask(provider, asked)).finish == ("length" if finish else "stop")
+        if finish:
+            assert (await ask(provider, asked, told=[])).finish == "length"
+        else:
+            assert (await failed(provider, asked, told=[])).partial == "half a"
+
+    assert len(server.requests) == 2
+
+
+async def test_a_listener_that_raises_ends_the_call(google_server: NewGoogle) -> None:
+    gate = Gate()
+    server = google_server(Said("a b c", gate=gate))
+    asked = profile(server.base_url)
+
+    def tell(_: Happening) -> None:
+        raise ZeroDivisionError
+
+    async with opened() as provider:
+        with pytest.raises(ZeroDivisionError):
+            await provider.ask(asked)(Request("a", (HELLO,), asked, stream=True), tell)
+        await asyncio.to_thread(server.wait_until, lambda: server.dropped == 1)
+
+
+async def test_each_project_has_its_own_address(google_server: NewGoogle) -> None:
+    server = google_server()
+    async with opened() as provider:
+        for project in ("one", "two"):
+            await ask(provider, profile(server.base_url, options={"vertex": {"project": project}}))
+
+    assert [request.path.split("/")[3] for request in server.requests] == ["one", "two"]
+
+
 async def test_models_are_listed_through_all_pages(google_server: NewGoogle) -> None:
     rows = [
         Row("gemini-2.5-flash", 1048576, thinking=True),

@@ -37,6 +37,8 @@ class Said:
     finish_message: str = ""
     blocked: str = ""
     """Why the prompt is refused; there is no candidate then."""
+    token: str = ""
+    """With which a client might ask for the rest."""
     call: str = ""
     """The name of a tool that is called."""
     usage: tuple[int, int] | None = (3, 1)
@@ -219,6 +221,8 @@ def _frame(said: Said, model: str, parts: list[dict[str, Any]], *, last: bool = 
         candidate["content"] = {"role": "model", "parts": parts}
     if last and said.finish:
         candidate["finishReason"] = said.finish
+    if said.token:
+        candidate["continuationToken"] = said.token
     if last and said.finish_message:
         candidate["finishMessage"] = said.finish_message
     return frame | {"candidates": [candidate]}
