@@ -8,7 +8,7 @@ import warnings
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import httpx2
@@ -143,6 +143,8 @@ class Line:
                 said = None
             model = _MODEL.search(response.request.url.path)
             failure = refusal(self.target, model[1] if model else "", response.status_code, said, response.headers)
+            if model is None and failure.kind is Kind.NOT_FOUND:  # of a listing
+                failure = replace(failure, hint=f"is base_url right? {self.target.address.url}")
             raise FailedError(failure, usage=NO_USAGE)
         if (begun := _BEGUN.get()) is not None:
             begun.append(response)

@@ -510,6 +510,14 @@ async def test_a_listing_that_goes_wrong_is_a_typed_failure(fault: str, kind: Ki
     assert (caught.value.failure.kind, faults.counts[fault]) == (kind, 1)
 
 
+async def test_a_listing_that_is_not_there_names_no_model(faults: GoogleFaults) -> None:
+    async with opened() as provider:
+        with pytest.raises(FailedError) as caught:
+            await provider.models(profile(faults.url("404")))
+
+    assert caught.value.failure.hint == f"is base_url right? {faults.url('404')}"
+
+
 # ---- keys
 
 
