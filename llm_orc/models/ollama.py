@@ -96,7 +96,8 @@ class Ollama(base.BaseModel):
         known = await self._look_up(server, target, request.profile.model)
         call = Call(request, tell, target, known, self.reach)
         if in_cloud(known.name):
-            call.fit(None)
+            if call.limit is not None:
+                call.make_room(call.limit)
         else:
             await self._be_loaded(server, self._places.setdefault((target.identity, known.name), _Place()), call)
         try:

@@ -139,7 +139,7 @@ class Call:
 
     def fit(self, has: int | None) -> bool:
         """Decide the window; whether a model that is loaded with `has` can stay as it is. Raises FailedError where none suffices."""
-        limit = self._limit
+        limit = self.limit
         if limit is not None:
             self.make_room(limit)
         if (told := self.given.num_ctx) is not None:
@@ -235,7 +235,7 @@ class Call:
         return f"{raised}, or send less: split the input with fan_out"
 
     @property
-    def _limit(self) -> int | None:
+    def limit(self) -> int | None:
         """The largest window that there may be: the model's own, the user's cap, or what the user says it is."""
         told, profile = self.given.num_ctx, self.request.profile
         caps = [told] if told is not None else [profile.context_window, self.reach.card(profile).context_window]

@@ -107,8 +107,6 @@ def _understood(target: Target, model: str) -> Iterator[None]:
         yield
     except ollama.ResponseError as error:
         raise _refused(error, target, model) from None
-    except ConnectionError as error:  # the SDK's own words over what httpx said
-        raise failure_of(error.__context__ or error, target) from None
     except (pydantic.ValidationError, AttributeError, TypeError) as error:  # JSON of another shape, which the SDK takes apart unseen
         said = error.errors()[0]["input"] if isinstance(error, pydantic.ValidationError) else None
         if isinstance(said, dict) and said.get("error"):

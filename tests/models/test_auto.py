@@ -110,7 +110,7 @@ async def test_ollama_is_next_with_the_model_that_is_loaded(ollama_server: NewOl
     server = ollama_server(
         Model("nomic-embed-text:latest", family="nomic-bert", loaded=2048),
         Model("gpt-oss:120b-cloud"),
-        Model("far:8b", remote_host="https://ollama.com"),
+        Model("far:8b", remote_host="https://ollama.com", loaded=4096),
         Model("big:70b"),
         Model("qwen3:8b", loaded=4096),
     )

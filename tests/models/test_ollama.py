@@ -357,6 +357,18 @@ async def test_a_server_that_tells_no_windows_is_not_made_to_load_for_each_call(
     assert [event for event in told if isinstance(event, Loading)] == [Loading(node="a", model="qwen3:8b")]
 
 
+@pytest.mark.parametrize("tells_window", [True, False])
+async def test_a_model_that_was_put_out_of_memory_meanwhile_is_loaded_again(ollama_server: NewOllama, *, tells_window: bool) -> None:
+    server, told = ollama_server(tells_window=tells_window), list[Happening]()
+    asked, provider = profile(server), Ollama("ollama", Reach())
+    for _ in range(2):
+        await provider.generate(Request("a", (HELLO,), asked), told.append)
+        server.resident.clear()
+    await provider.close()
+
+    assert told == 2 * [Loading(node="a", model="qwen3:8b"), Loaded(node="a")]
+
+
 @pytest.mark.parametrize(
     ("keys", "model", "window", "hint"),
     [
@@ -545,6 +557,8 @@ async def test_a_model_in_the_cloud_is_neither_local_nor_loaded(ollama_server: N
     reply = await ask(asked)
 
     assert (reply.text, [request.path for request in server.requests]) == ("ok", ["/api/tags", "/api/show", "/api/chat"])
+    assert server.chats[0].json["options"] == {}
+    assert (await failure(asked, Message("user", "word " * 200_000))).kind is Kind.CONTEXT_LENGTH
     assert not Ollama("ollama", Reach()).endpoint(asked).local
     assert Ollama("ollama", Reach()).endpoint(profile(server)).local
     assert (in_cloud("minimax-m2:cloud"), in_cloud("cloudy:8b"), in_cloud("cloud")) == (True, False, False)
