@@ -12,14 +12,16 @@ from secrets import token_hex
 from time import gmtime, strftime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
-from weakref import WeakKeyDictionary
 
-from llm_orc.catalog.tiers import read_tiers
+from llm_orc.catalog.cards import card, catalog
 from llm_orc.config.layers import Layers
+from llm_orc.domain.credential import Credential
 from llm_orc.domain.ensemble import Ensemble
 from llm_orc.domain.event import Cause, Happening
 from llm_orc.domain.message import Tell
-from llm_orc.domain.plan import Choices, Plan, Variant
+from llm_orc.domain.model import Catalog, ModelCard
+from llm_orc.domain.plan import Choices, Plan, PlannedAgent, Variant, Wanted
+from llm_orc.domain.price import Pricing
 from llm_orc.domain.problem import Problem, ProblemError
 from llm_orc.domain.profile import AUTO, Profile
 from llm_orc.domain.resolve import resolve
@@ -27,16 +29,19 @@ from llm_orc.domain.run import Run, fold
 from llm_orc.engine.limits import Bounds
 from llm_orc.engine.means import Means
 from llm_orc.engine.perform import perform
+from llm_orc.models.base import Reach
 from llm_orc.models.registry import Models
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from llm_orc.credentials.keychain import Keychain
     from llm_orc.models.auto import Choice
 
 PROGRAMS_PER_CORE = 2
 _log = logging.getLogger("llm_orc")
-_bounds: WeakKeyDictionary[asyncio.AbstractEventLoop, Bounds] = WeakKeyDictionary()
+_BOUNDS = Bounds(PROGRAMS_PER_CORE * (os.cpu_count() or 1))
+"""Of everything that runs in this process, in whatever thread."""
 
 
 def planned(layers: Layers, named: str | Ensemble, choices: Choices, profiles: Mapping[str, Profile] | None = None) -> Plan:
@@ -47,8 +52,59 @@ def planned(layers: Layers, named: str | Ensemble, choices: Choices, profiles: M
     plan = resolve(ensemble, known, around.ensembles, choices, layers.default_profile)
     limits = layers.settings.limits
     return replace(
-        plan, max_parallel=plan.max_parallel or limits.max_parallel, timeout_seconds=plan.timeout_seconds or limits.timeout_seconds
+        plan,
+        max_parallel=plan.max_parallel or limits.max_parallel,
+        max_cost=plan.max_cost or limits.max_cost,
+        timeout_seconds=plan.timeout_seconds or limits.timeout_seconds,
     )
+
+
+class Known:
+    """What the files, the catalogue and the keychain together know of keys, models and prices."""
+
+    def __init__(self, layers: Layers) -> None:
+        """Nothing is read before it is asked for."""
+        self._layers = layers
+        self._keychain: Keychain | None = None
+        self._cards: dict[int, tuple[Profile, ModelCard]] = {}
+        self._pricings: dict[int, tuple[Profile, Pricing | None]] = {}
+
+    @property
+    def catalog(self) -> Catalog:
+        """The shipped catalogue, and the user's own words over it."""
+        return catalog(self._layers.settings.catalog)
+
+    @property
+    def reach(self) -> Reach:
+        """What providers may use."""
+        return Reach(self._layers.where.env, self._layers.trusted_hosts, self.find, self.card)
+
+    @property
+    def keychain(self) -> "Keychain":
+        """The keys that are kept on this machine."""
+        if self._keychain is None:
+            from llm_orc.credentials.keychain import Keychain
+
+            self._keychain = Keychain(self._layers.where.env, self._layers.where.settings)
+        return self._keychain
+
+    def find(self, provider: str, variable: str | None, name: str | None = None) -> Credential | None:
+        """The key of a provider, or None."""
+        return self.keychain.find(provider, variable, name)
+
+    def card(self, profile: Profile) -> ModelCard:
+        """What is known of a profile's model."""
+        if id(profile) not in self._cards:  # an object that is kept keeps its number
+            self._cards[id(profile)] = profile, card(self.catalog, profile)
+        return self._cards[id(profile)][1]
+
+    def pricing(self, profile: Profile, *, local: bool) -> Pricing | None:
+        """What its model costs; None where that is not known."""
+        if id(profile) not in self._pricings:
+            from llm_orc.catalog.prices import pricing
+
+            self._pricings[id(profile)] = profile, pricing(self.catalog, profile, local=local)
+        return self._pricings[id(profile)][1]
 
 
 @dataclass(slots=True)
@@ -61,11 +117,13 @@ class Session:
     providers: Mapping[str, Any] = field(default_factory=dict)
     """Async callables, given in Python, by the provider name that profiles use."""
     models: Models = field(init=False)
+    known: Known = field(init=False)
     _stop: "asyncio.Future[Cause] | None" = None
 
     def __post_init__(self) -> None:
-        self.models = Models(self.layers.where.env, self.layers.trusted_hosts, self.providers)
-        _check_providers(self.plan, self.models)
+        self.known = Known(self.layers)
+        self.models = Models(self.known.reach, self.providers)
+        _check_providers(self.plan, self.models, self.known)
 
     async def __aenter__(self) -> Self:
         return self
@@ -74,15 +132,19 @@ class Session:
         await self.models.close()
 
     async def settle(self) -> "Sequence[Choice]":
-        """Choose a model for each tier; raises ProblemError with the ways out where none can be reached, unless offline."""
-        choices = await self.models.choose(self.plan.profiles(), read_tiers(), offline=self.offline)
+        """Choose a model for each tier in use; raises ProblemError with the ways out where none can be reached, unless offline."""
+        wanted = [(each.profile.model, each.requires) for each in self.plan.wanted() if each.profile.provider == AUTO]
+        choices = await self.models.choose(wanted, self.known.catalog, self._price, offline=self.offline)
 
-        def settled(profile: Profile) -> Profile:
-            choice = choices.get(profile.model) if profile.provider == AUTO else None
-            return choice.applied(profile) if choice else profile
+        def settled(wanted: Wanted) -> Profile:
+            choice = choices.get((wanted.profile.model, wanted.requires)) if wanted.profile.provider == AUTO else None
+            return choice.applied(wanted.profile) if choice else wanted.profile
 
         self.plan = self.plan.with_profiles(settled)
         return tuple(choices.values())
+
+    def _price(self, profile: Profile) -> Pricing | None:
+        return self.known.pricing(profile, local=self.models.endpoint(profile).local)
 
     def input_of(self, text: str) -> str:
         """The input, else the ensemble's own task; raises ProblemError where neither is there and somebody would read it."""
@@ -96,8 +158,13 @@ class Session:
         """Whether its model may be asked."""
         return not self.offline or (profile.provider != AUTO and self.models.endpoint(profile).local)
 
-    async def perform(self, text: str, listeners: Iterable[Tell] = (), *, stream: bool = False, run: Run | None = None) -> Run:
-        """Run the plan; `run` knows of every event before the listeners hear it, and a listener that raises is no longer told."""
+    async def perform(
+        self, text: str, listeners: Iterable[Tell] = (), *, stream: bool = False, shown: str = "", run: Run | None = None
+    ) -> Run:
+        """Run the plan; `run` knows of every event before the listeners hear it, and a listener that raises is no longer told.
+
+        `shown` is the node whose tokens are written out as they come, so that it cannot be asked again.
+        """
         loop = asyncio.get_running_loop()
         run, told = Run() if run is None else run, _Told(listeners)
 
@@ -108,12 +175,15 @@ class Session:
         means = Means(
             self.models.ask,
             self.models.endpoint,
-            _bounds.setdefault(loop, Bounds(PROGRAMS_PER_CORE * (os.cpu_count() or 1))),
+            _BOUNDS,
             self.layers.where.cwd,
             self.layers.where.env,
             sys.executable,
+            pricing=self._price,
+            card=self.known.card,
             reachable=self._reachable,
             stream=stream,
+            shown=shown,
         )
         for profile in filter(self._reachable, self.plan.profiles()):
             self.models.ready(profile)
@@ -171,20 +241,44 @@ def _run_id() -> str:
     return f"{strftime('%Y%m%d-%H%M%S', gmtime())}-{token_hex(3)}"
 
 
-def _check_providers(plan: Plan, models: Models) -> None:
-    """Raises ProblemError, at the agents that name them, for providers that are not there and profiles that they cannot use."""
+def _check_providers(plan: Plan, models: Models, known: Known) -> None:
+    """Raises ProblemError, at the agents that name them, for providers and schemas that are not there and models that cannot do enough."""
     problems: list[Problem] = []
-    for planned_agent in plan.agents.values():
-        given = planned_agent.agent.model_fields_set
+    for planned in plan.agents.values():
+        given = planned.agent.model_fields_set
         key = next((key for key in ("provider", "model_profile", "fan_out") if key in given), "name")
-        for variant in (Variant("", planned_agent.profile, planned_agent.child), *planned_agent.variants):
-            try:
-                if variant.profile is not None:
-                    models.ask(variant.profile)
-                if variant.child is not None:
-                    _check_providers(variant.child, models)
-            except ProblemError as error:
-                place = plan.ensemble.source.at(*planned_agent.path, key)
-                problems += [problem if problem.place else replace(problem, place=place) for problem in error.problems]
+        place = plan.ensemble.source.at(*planned.path, key)
+        for variant in (Variant("", planned.profile, planned.child), *planned.variants):
+            for profile in filter(None, (variant.profile, *planned.fallbacks)):
+                try:
+                    models.ask(profile)
+                    problems += _lacking(planned, profile, known)
+                except ProblemError as error:
+                    problems += error.problems
+            if variant.child is not None:
+                _check_providers(variant.child, models, known)
+        problems = [problem if problem.place else replace(problem, place=place) for problem in problems]
+        if planned.schema is not None and (wrong := _wrong_schema(planned.schema)):
+            problems.append(Problem(f"'output_schema' is no JSON Schema: {wrong}", plan.ensemble.source.at(*planned.path, "output_schema")))
     if problems:
         raise ProblemError(*problems)
+
+
+def _lacking(planned: PlannedAgent, profile: Profile, known: Known) -> "Iterator[Problem]":
+    """What a model is known not to be able to do that its agent requires; a tier is chosen by it."""
+    able = None if profile.provider == AUTO or not planned.requires else known.card(profile).capabilities
+    lacking = sorted(planned.requires - able) if able is not None else ()
+    if lacking:
+        hint = "take a profile with provider: auto, which chooses a model by it, or say in the profile: capabilities"
+        yield Problem(f"{profile.provider}/{profile.model} has no {' and no '.join(lacking)}, which '{planned.name}' requires", hint=hint)
+
+
+def _wrong_schema(schema: Mapping[str, Any]) -> str:
+    from jsonschema.exceptions import SchemaError
+    from jsonschema.validators import validator_for
+
+    try:
+        validator_for(schema).check_schema(dict(schema))
+    except SchemaError as error:
+        return f"at {error.json_path}: {error.message}"
+    return ""

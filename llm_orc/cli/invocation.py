@@ -118,7 +118,12 @@ class _Call:
 
             with session.stopped_by_signals():
                 async with self._view() as listeners:
-                    await session.perform(text, [tell, *listeners], stream=self.wanted.stream or self.view == "live", run=self.run)
+                    stream, shown = self.wanted.stream or self.view == "live", ""
+                    if self.wanted.stream:
+                        from llm_orc.render.text import final_node
+
+                        shown = final_node(session.plan)
+                    await session.perform(text, [tell, *listeners], stream=stream, shown=shown, run=self.run)
 
     def _format(self, event: Happening, session: Session) -> None:
         """Let the format hear of it; where it cannot write, nobody needs the rest of the run."""

@@ -7,7 +7,7 @@ import typer
 from llm_orc.cli.commands import app as new_app
 from llm_orc.cli.commands import examples
 from llm_orc.cli.complete import formats
-from llm_orc.cli.options import Ensemble, Files, MaxParallel, NoDeps, Only, Profiles, Var, refuse_empty
+from llm_orc.cli.options import Ensemble, Files, MaxCost, MaxParallel, NoDeps, Only, Profiles, Var, refuse_empty
 
 app = new_app()
 _Text = Annotated[str, typer.Argument(metavar="INPUT", help="What it works on; stands before files and stdin.", show_default=False)]
@@ -51,6 +51,7 @@ def invoke(
     no_deps: NoDeps = False,
     profile: Profiles = [],  # noqa: B006
     max_parallel: MaxParallel = "",
+    max_cost: MaxCost = "",
     stream: _Stream = False,
     offline: _Offline = False,
     fail_on: _FailOn = "",
@@ -68,6 +69,6 @@ def invoke(
     from llm_orc.cli.invocation import Wanted, carried_out
     from llm_orc.cli.planning import choices_of
 
-    choices = choices_of(var, only, profile, no_deps=no_deps, max_parallel=max_parallel)
+    choices = choices_of(var, only, profile, no_deps=no_deps, max_parallel=max_parallel, max_cost=max_cost)
     wanted = Wanted(output_format, output, fail_on, force=force, stream=stream, offline=offline, verbose=verbose)
     return carried_out(ctx.obj, ensemble, choices, Given(text, tuple(file), stdin=not no_stdin), wanted)

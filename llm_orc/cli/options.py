@@ -25,6 +25,9 @@ Profiles = Annotated[
     ),
 ]
 MaxParallel = Annotated[str, typer.Option("--max-parallel", metavar="N", help="Calls at once, at most.", show_default=False)]
+MaxCost = Annotated[
+    str, typer.Option("--max-cost", metavar="DOLLARS", help="What all calls together may cost, at most.", show_default=False)
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

@@ -7,7 +7,7 @@ import typer
 
 from llm_orc.cli.commands import app as new_app
 from llm_orc.cli.commands import examples
-from llm_orc.cli.options import Ensemble, Files, Json, MaxParallel, NoDeps, Only, Profiles, Var, refuse_empty
+from llm_orc.cli.options import Ensemble, Files, Json, MaxCost, MaxParallel, NoDeps, Only, Profiles, Var, refuse_empty
 from llm_orc.domain.problem import ProblemError
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def plan(
     no_deps: NoDeps = False,
     profile: Profiles = [],  # noqa: B006
     max_parallel: MaxParallel = "",
+    max_cost: MaxCost = "",
     json: Json = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show long prompts whole.")] = False,
 ) -> int:
@@ -47,7 +48,7 @@ def plan(
     from llm_orc.cli.planning import choices_of, planned_from, warn
 
     terminal: Terminal = ctx.obj
-    choices = choices_of(var, only, profile, no_deps=no_deps, max_parallel=max_parallel)
+    choices = choices_of(var, only, profile, no_deps=no_deps, max_parallel=max_parallel, max_cost=max_cost)
     layers, planned = planned_from(terminal, ensemble, choices)
     given = read_input(terminal, Given(text, tuple(file))) or None
     warn(terminal, layers.warnings)

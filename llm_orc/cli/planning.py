@@ -74,7 +74,7 @@ def is_offline(terminal: Terminal, *, given: bool) -> bool:
     return given or terminal.where.env.get("LLM_ORC_OFFLINE", "") not in ("", "0", "false", "no")
 
 
-def choices_of(var: Sequence[str], only: str, profile: Sequence[str], *, no_deps: bool, max_parallel: str) -> "Choices":
+def choices_of(var: Sequence[str], only: str, profile: Sequence[str], *, no_deps: bool, max_parallel: str, max_cost: str = "") -> "Choices":
     """What the flags choose; raises ProblemError."""
     from llm_orc.domain.plan import Choices
 
@@ -88,12 +88,23 @@ def choices_of(var: Sequence[str], only: str, profile: Sequence[str], *, no_deps
         problems.append(Problem(f"--profile: both '{of_all[0]}' and '{of_all[1]}'", hint="for single agents: --profile AGENT=NAME"))
     if max_parallel and not (max_parallel.isascii() and max_parallel.isdigit() and int(max_parallel)):
         problems.append(Problem(f"--max-parallel: '{max_parallel}' is no number of calls", hint="a whole number, 1 or more"))
+    dollars = _dollars(max_cost) if max_cost else None
+    if max_cost and dollars is None:
+        problems.append(Problem(f"--max-cost: '{max_cost}' is no amount of money", hint="US dollars, above 0: --max-cost 0.50"))
     agents = tuple(name.strip() for name in only.split(",") if name.strip())
     if only and not agents:
         problems.append(Problem("--only names no agent", hint="--only a,b"))
     if problems:
         raise ProblemError(*problems)
-    return Choices(variables, agents, no_deps, of_all[0] if of_all else None, of_one, int(max_parallel) if max_parallel else None)
+    return Choices(variables, agents, no_deps, of_all[0] if of_all else None, of_one, int(max_parallel) if max_parallel else None, dollars)
+
+
+def _dollars(text: str) -> float | None:
+    try:
+        amount = float(text.removeprefix("$"))
+    except ValueError:
+        return None
+    return amount if 0 < amount < float("inf") else None
 
 
 def stand_ins(ensemble: "Ensemble") -> dict[str, Any]:

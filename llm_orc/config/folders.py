@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from llm_orc.config.reading import Document, parse, read_text
 from llm_orc.config.surroundings import Surroundings
@@ -91,6 +92,15 @@ class FolderFiles:
             return read_text(path, name)
         except ProblemError as error:
             raise ProblemError(*(Problem(_within(problem, name), hint=problem.hint) for problem in error.problems)) from None
+
+    def data(self, name: str) -> Any:
+        """What a JSON or YAML file holds; raises ProblemError without a place."""
+        document = parse(self.text(name), name)
+        try:
+            document.check()
+        except ProblemError as error:
+            raise ProblemError(*(Problem(f"{problem.place}: {problem.what}", hint=problem.hint) for problem in error.problems)) from None
+        return document.data
 
     def template(self, name: str) -> str:
         """The absolute path of a template; raises ProblemError without a place."""

@@ -1,7 +1,7 @@
 """What LLM Orchestra writes otherwise: translated where it means the same, refused with our word for it where it does not."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from llm_orc.config.reading import Document
@@ -43,6 +43,32 @@ def translate(document: Document, data: dict[str, Any], path: KeyPath) -> None:
     provider = data.get("provider")
     if isinstance(provider, str):
         data["provider"] = PROVIDERS.get(provider, provider)
+    _renamed(document, data, path, "fallback_model_profile", "fallback", lambda name: [name] if isinstance(name, str) else name)
+    _renamed(document, data, path, "response_format", "output_schema", _schema_of)
+
+
+def _renamed(document: Document, data: dict[str, Any], path: KeyPath, theirs: str, ours: str, value: Callable[[Any], Any]) -> None:
+    """Write their key as ours; a value of None says nothing."""
+    if theirs not in data:
+        return
+    if ours in data:
+        document.fault_of_key((*path, theirs), f"'{theirs}' and '{ours}' are one and the same", f"keep '{ours}'")
+        del data[theirs]
+    elif (written := value(data.pop(theirs))) is not None:
+        data[ours] = written
+        document.moved((*path, theirs), (*path, ours))
+
+
+def _schema_of(response_format: Any) -> Any:
+    """The JSON Schema that a `response_format` asks for; a bare name says only that it is JSON."""
+    match response_format:
+        case "text" | {"type": "text"}:
+            return None
+        case "json" | "json_object" | {"type": "json" | "json_object"}:
+            return {"type": "object"}
+        case {"type": "json_schema", "json_schema": {"schema": dict() as schema}} | {"type": "json_schema", "schema": dict() as schema}:
+            return schema
+    return response_format
 
 
 def translate_agent(document: Document, data: dict[str, Any], path: KeyPath) -> None:

@@ -8,7 +8,8 @@ from pydantic import ValidationError
 
 from llm_orc.config.foreign import REFUSED
 from llm_orc.config.reading import Document
-from llm_orc.domain.ensemble import BODY_KEYS, Common, Ensemble, Files
+from llm_orc.domain.ensemble import BODY_KEYS, Common, Ensemble
+from llm_orc.domain.files import Files
 from llm_orc.domain.problem import Problem, ProblemError
 from llm_orc.domain.read import NAME_PATTERN
 

@@ -7,45 +7,22 @@ from llm_orc.domain.problem import KeyPath
 
 UNBUILT: dict[str, tuple[str, ...]] = {
     "agent": (
-        "output_schema",
-        "template",
         "attachments",
         "context",
-        "retry",
-        "fallback",
-        "requires",
         "cache",
         "pure",
-        "fallback_model_profile",
-        "response_format",
     ),
     "ensemble": ("cache",),
-    "limits": ("max_cost",),
+    "limits": (),
     "fan_out": ("files", "chunks", "tokens", "overlap", "errors", "pattern", "group_by"),
     "synthesis": (
         "document",
-        "output_schema",
         "attachments",
         "context",
-        "retry",
-        "fallback",
-        "requires",
         "cache",
-        "fallback_model_profile",
     ),
-    "profile": (
-        "fallback",
-        "price",
-        "requests_per_minute",
-        "tokens_per_minute",
-        "credential",
-        "insecure",
-        "cache",
-        "context_window",
-        "capabilities",
-        "fallback_model_profile",
-    ),
-    "config": ("store", "catalog", "cache"),
+    "profile": ("cache",),
+    "config": ("store", "cache"),
 }
 """By where they stand; `defaults` takes those of an agent. Whoever builds one deletes its row."""
 

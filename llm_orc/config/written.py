@@ -13,7 +13,8 @@ from llm_orc.config.reading import Document
 from llm_orc.config.rest import half_read
 from llm_orc.config.secrets import refuse_keys
 from llm_orc.config.unbuilt import refuse_unbuilt
-from llm_orc.domain.ensemble import Ensemble, Files
+from llm_orc.domain.ensemble import Ensemble
+from llm_orc.domain.files import Files
 from llm_orc.domain.problem import KeyPath, Problem, ProblemError
 from llm_orc.domain.profile import Profile
 

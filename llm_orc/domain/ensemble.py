@@ -1,12 +1,14 @@
 """An ensemble as it is written: agents, and how their results are synthesised."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Annotated, Any, Literal, Protocol, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
-from llm_orc.domain.problem import Problem, ProblemError, Source
+from llm_orc.domain.files import Files, NoFiles
+from llm_orc.domain.model import Capability
+from llm_orc.domain.problem import Source
 from llm_orc.domain.profile import Parameters
 from llm_orc.domain.read import Name, Read
 
@@ -15,39 +17,6 @@ Function = Callable[[str], Awaitable[Any]]
 Seconds = Annotated[float, Field(gt=0)]
 SYNTHESIS = "synthesis"
 """The reserved name of the agent that a model synthesis adds."""
-
-
-class Files(Protocol):
-    """The files that an ensemble may name, looked up from the folder it lies in."""
-
-    @property
-    def trusted(self) -> bool:
-        """Whether its scripts and commands may run."""
-        ...
-
-    def text(self, name: str) -> str:
-        """The text of a prompt or template; raises ProblemError without a place."""
-        ...
-
-    def program(self, name: str) -> str:
-        """The absolute path of a script; raises ProblemError without a place."""
-        ...
-
-
-class NoFiles:
-    """What an ensemble without a folder has."""
-
-    trusted = True
-
-    def text(self, name: str) -> str:
-        """Nothing can be read."""
-        raise ProblemError(Problem(f"no folder to look for '{name}' in", hint="give the text itself"))
-
-    def program(self, name: str) -> str:
-        """Nothing can be run but what is named by its full path."""
-        if name.startswith("/"):
-            return name
-        raise ProblemError(Problem(f"no folder to look for '{name}' in", hint="name the script by its full path"))
 
 
 def _plain_name(entry: object) -> object:
@@ -126,7 +95,35 @@ class Prompted(Common):
     """The same from a file."""
 
 
-class ModelAgent(Prompted, Parameters):
+class Retry(Read):
+    """How often a call that failed is made again."""
+
+    attempts: Annotated[int, Field(ge=1, le=100)] = 3
+    """Requests in all, the first one included."""
+
+
+class Asking(Parameters):
+    """The keys of whoever asks a model: agents, and a synthesis by a model."""
+
+    retry: Retry | None = None
+    """How often a call that failed is made again; 3 requests in all unless told."""
+    fallback: tuple[Name, ...] | None = None
+    """Profiles to ask, in order, where the own one cannot answer; the profile's own `fallback` unless told."""
+    requires: frozenset[Capability] = frozenset()
+    """What the model has to be able to do; chooses among the models of an `auto` profile."""
+    output_schema: dict[str, Any] | str | None = None
+    """A JSON Schema, or a file with one, that the reply has to follow."""
+    template: Annotated[str, Field(min_length=1)] | None = None
+    """A template file that makes a text of the reply that follows `output_schema`; it is called `output` there."""
+
+    @model_validator(mode="after")
+    def _of_something(self) -> Self:
+        if self.template is not None and self.output_schema is None:
+            raise ValueError("'template' renders what follows an 'output_schema', and there is none")
+        return self
+
+
+class ModelAgent(Prompted, Asking):
     """An agent whose body is a model."""
 
     model_profile: Name | None = None
@@ -234,6 +231,10 @@ class Defaults(Parameters):
     """The system prompt from a file."""
     require: Literal["any", "all"] | Annotated[int, Field(ge=0, strict=True)] | None = None
     """How many direct dependencies must have succeeded."""
+    retry: Retry | None = None
+    """How often a call that failed is made again."""
+    fallback: tuple[Name, ...] | None = None
+    """Profiles to ask, in order, where the own one cannot answer."""
     env: EnvironmentNames | None = None
     """Environment variables passed to scripts and commands."""
 
@@ -258,11 +259,13 @@ class Limits(Read):
 
     max_parallel: Positive | None = None
     """How many calls run at once, children included."""
+    max_cost: Annotated[float, Field(gt=0)] | None = None
+    """US dollars that all its calls together may cost."""
     timeout_seconds: Seconds | None = None
     """Wall time of the run."""
 
 
-class ModelSynthesis(Parameters):
+class ModelSynthesis(Asking):
     """A model that reads the leaves; becomes the agent `synthesis`."""
 
     model_profile: Name | None = None

@@ -79,6 +79,8 @@ class Sent(Event):
     profile: str = ""
     provider: str = ""
     model: str = ""
+    context_window: int | None = None
+    """Tokens that the model has room for, where that is known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from llm_orc.domain.ensemble import SYNTHESIS, Agent, AgentSynthesis, Ensemble, FanOut
+from llm_orc.domain.ensemble import SYNTHESIS, Agent, AgentSynthesis, Ensemble, FanOut, ModelAgent, Retry
 from llm_orc.domain.message import Outcome
+from llm_orc.domain.model import Capability
 from llm_orc.domain.problem import KeyPath, Problem
 from llm_orc.domain.profile import Profile
 from llm_orc.domain.prompt import Template
@@ -28,6 +29,7 @@ class Choices:
     profiles: Mapping[str, str] = field(default_factory=dict)
     """The profiles of single agents, by name."""
     max_parallel: int | None = None
+    max_cost: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,12 @@ class PlannedAgent:
     items: Template | None = None
     profile: Profile | None = None
     """Of a model agent: the profile with every parameter in force."""
+    fallbacks: tuple[Profile, ...] = ()
+    """Likewise, of those to ask where it cannot answer, in order."""
+    schema: Mapping[str, Any] | None = None
+    """The JSON Schema that its reply has to follow."""
+    shape: Template | None = None
+    """What makes a text of a reply that follows it."""
     variants: tuple[Variant, ...] = ()
     """Of a fan-out over profiles, one per child."""
     child: "Plan | None" = None
@@ -69,6 +77,17 @@ class PlannedAgent:
     def name(self) -> str:
         """The agent's name."""
         return self.agent.name
+
+    @property
+    def requires(self) -> frozenset[Capability]:
+        """What its model has to be able to do."""
+        return self.agent.requires if isinstance(self.agent, ModelAgent) else frozenset()
+
+    @property
+    def attempts(self) -> int:
+        """Requests in all that it may take to get a reply from one model."""
+        retry = self.agent.retry if isinstance(self.agent, ModelAgent) else None
+        return (retry or Retry()).attempts
 
     @property
     def compares(self) -> bool:
@@ -89,6 +108,13 @@ class PlannedAgent:
         if self.agent.fan_out is True:
             return frozenset(self.depends_on[:1])
         return frozenset(name for name in self.depends_on if self.items and name.replace("-", "_") in self.items.names.agents)
+
+
+class Wanted(NamedTuple):
+    """A profile, and what the agent that uses it wants of its model."""
+
+    profile: Profile
+    requires: frozenset[Capability] = frozenset()
 
 
 _Asks = TypeVar("_Asks", PlannedAgent, Variant)
@@ -112,32 +138,41 @@ class Plan:
     missing: Mapping[str, Outcome] = field(default_factory=dict)
     """What templates see of agents that `--no-deps` left out."""
     max_parallel: int | None = None
+    max_cost: float | None = None
     timeout_seconds: float | None = None
     warnings: tuple[Problem, ...] = ()
     untrusted: tuple[Problem, ...] = ()
     """What may not run until the user trusts the project; children's included."""
 
     def profiles(self) -> Iterator[Profile]:
-        """Every profile in use, once, children's included."""
-        seen: dict[str, Profile] = {}
+        """Every profile in use, once, fallbacks and children's included."""
+        return (wanted.profile for wanted in self.wanted())
+
+    def wanted(self) -> "Iterator[Wanted]":
+        """Likewise, each with what it has to be able to do."""
+        seen: dict[str, Wanted] = {}
         for planned in self.agents.values():
             for variant in (Variant("", planned.profile, planned.child), *planned.variants):
-                for profile in (variant.profile, *(variant.child.profiles() if variant.child else ())):
-                    if profile is not None:
-                        seen.setdefault(repr(profile), profile)
+                own = [Wanted(each, planned.requires) for each in (variant.profile, *planned.fallbacks) if each is not None]
+                for wanted in (*own, *(variant.child.wanted() if variant.child else ())):
+                    seen.setdefault(f"{wanted.profile!r} {sorted(wanted.requires)}", wanted)
         return iter(seen.values())
 
-    def with_profiles(self, change: Callable[[Profile], Profile]) -> "Plan":
-        """The plan with each profile changed, children's included."""
+    def with_profiles(self, change: "Callable[[Wanted], Profile]") -> "Plan":
+        """The plan with each profile changed, fallbacks and children's included."""
 
-        def changed(each: _Asks) -> _Asks:
+        def changed(each: _Asks, requires: frozenset[Capability]) -> _Asks:
             return replace(
                 each,
-                profile=change(each.profile) if each.profile else None,
+                profile=change(Wanted(each.profile, requires)) if each.profile else None,
                 child=each.child.with_profiles(change) if each.child else None,
             )
 
-        agents = {name: changed(replace(each, variants=tuple(map(changed, each.variants)))) for name, each in self.agents.items()}
+        agents = {}
+        for name, each in self.agents.items():
+            variants = tuple(changed(variant, each.requires) for variant in each.variants)
+            fallbacks = tuple(change(Wanted(profile, each.requires)) for profile in each.fallbacks)
+            agents[name] = changed(replace(each, variants=variants, fallbacks=fallbacks), each.requires)
         return replace(self, agents=agents)
 
     def reads_input(self, asked: Callable[[Profile], bool] = lambda _: True) -> bool:

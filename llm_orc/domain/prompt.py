@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from llm_orc.domain.ensemble import Files
+from llm_orc.domain.files import Files
 from llm_orc.domain.message import FailedError, Failure, Kind
 from llm_orc.domain.plain import filled, split_plain
 from llm_orc.domain.problem import Problem, ProblemError, nearest

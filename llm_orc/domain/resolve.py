@@ -1,8 +1,7 @@
 """`resolve`: an ensemble becomes a plan, or everything that is wrong with it is told at once."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
 
 from llm_orc.domain.chosen import chosen, leaves_of, needs_of, synthesised, wrong_choices
 from llm_orc.domain.ensemble import (
@@ -21,14 +20,14 @@ from llm_orc.domain.ensemble import (
 )
 from llm_orc.domain.faults import faults_of
 from llm_orc.domain.graph import cycles_of, phases_of
+from llm_orc.domain.naming import Naming, compared
 from llm_orc.domain.plan import MAX_DEPTH, Choices, Plan, PlannedAgent, Variant
-from llm_orc.domain.problem import KeyPath, Place, Problem, ProblemError, nearest
+from llm_orc.domain.problem import KeyPath, Problem, ProblemError, nearest
 from llm_orc.domain.profile import DefaultProfile, Profile
 from llm_orc.domain.prompt import ALWAYS, IN_FAN_OUT, Template, Templates, check
 from llm_orc.domain.said import identifier
 from llm_orc.domain.variable import typed_variables
 
-_Named = TypeVar("_Named")
 MOST_SHOWN = 60
 """Letters of a command that a person is shown who is asked to trust it."""
 
@@ -53,16 +52,7 @@ def resolve(
 
 
 @dataclass(slots=True)
-class _Resolution:
-    ensemble: Ensemble
-    profiles: Mapping[str, Profile]
-    ensembles: Mapping[str, Ensemble]
-    choices: Choices
-    default: DefaultProfile
-    trail: tuple[str, ...]
-    """The ensembles that led here, this one last."""
-    problems: list[Problem] = field(default_factory=list)
-    untrusted: list[Problem] = field(default_factory=list)
+class _Resolution(Naming):
     templates: Templates = field(init=False)
     names: dict[str, None] = field(init=False)
     """Of all agents, in file order."""
@@ -101,26 +91,11 @@ class _Resolution:
             synthesised(self.ensemble, template, self.choices),
             missing,
             self.choices.max_parallel or self.ensemble.limits.max_parallel,
+            self.choices.max_cost or self.ensemble.limits.max_cost,
             self.ensemble.limits.timeout_seconds,
             tuple(problem for problem in self.problems if problem.warning),
             tuple(self.untrusted),
         )
-
-    # Problems and places
-
-    def _at(self, *path: str | int) -> Place:
-        return self.ensemble.source.at(*path)
-
-    def _wrong(self, what: str, path: KeyPath, hint: str = "") -> None:
-        self.problems.append(Problem(what, self._at(*path), hint))
-
-    def _file(self, find: Callable[[str], str], name: str, path: KeyPath) -> str | None:
-        """What `find` says of the file `name`, or None; what is wrong with it is told at `path` where it has no place of its own."""
-        try:
-            return find(name)
-        except ProblemError as error:
-            self.problems += [problem if problem.place else replace(problem, place=self._at(*path)) for problem in error.problems]
-            return None
 
     # One agent
 
@@ -130,11 +105,11 @@ class _Resolution:
             path: KeyPath = ("agents", index, "name")
             twin = first.setdefault(identifier(agent.name), agent.name)
             if agent.name == SYNTHESIS:
-                self._wrong(f"the name '{SYNTHESIS}' is reserved", path, "give the agent another name")
+                self.wrong(f"the name '{SYNTHESIS}' is reserved", path, "give the agent another name")
             elif self.paths[agent.name][1] != index:
-                self._wrong(f"a second agent named '{agent.name}'", path, f"the first is at {self._at(*self.paths[agent.name])}")
+                self.wrong(f"a second agent named '{agent.name}'", path, f"the first is at {self.at(*self.paths[agent.name])}")
             elif twin != agent.name:
-                self._wrong(f"'{agent.name}' and '{twin}' are one name in templates", path, "templates write '-' as '_': rename one")
+                self.wrong(f"'{agent.name}' and '{twin}' are one name in templates", path, "templates write '-' as '_': rename one")
 
     def _with_defaults(self, agent: Agent) -> Agent:
         defaults = self.ensemble.defaults
@@ -153,12 +128,15 @@ class _Resolution:
         path = self.paths[agent.name]
         agent = self._with_files(agent, path)
         prompt, when, items = self._templates_of(agent, path)
-        named = [name for template in (prompt, when, items) if template for name in template.names.agents]
+        shape = self._shape(agent, path)
+        named = [name for template in (prompt, when, items, shape) if template for name in template.names.agents]
         there = {self.known[name] for name in named if name in self.known}
         implied = tuple(sorted(there.difference(agent.depends_on), key=self.paths.__getitem__))
-        planned = PlannedAgent(agent, (*dict.fromkeys(agent.depends_on), *implied), frozenset(implied), (), prompt, when, items, path=path)
+        planned = PlannedAgent(
+            agent, (*dict.fromkeys(agent.depends_on), *implied), frozenset(implied), (), prompt, when, items, shape=shape, path=path
+        )
         for fault in faults_of(planned, self.names):
-            self._wrong(fault.what, (*path, *fault.path), fault.hint)
+            self.wrong(fault.what, (*path, *fault.path), fault.hint)
         if prompt is not None and prompt.tagged:
             read = {*named, *map(identifier, planned.listed_by)} | ({identifier(planned.depends_on[0])} if agent.input_key else set())
             planned = replace(planned, unused=tuple(name for name in agent.depends_on if identifier(name) not in read))
@@ -172,8 +150,8 @@ class _Resolution:
             if name is None:
                 continue
             if key in agent.model_fields_set:
-                self._wrong(f"'{key}' and '{key}_file' exclude one another", (*path, f"{key}_file"))
-            changes[key] = self._file(self.ensemble.files.text, name, (*path, f"{key}_file"))
+                self.wrong(f"'{key}' and '{key}_file' exclude one another", (*path, f"{key}_file"))
+            changes[key] = self.file(self.ensemble.files.text, name, (*path, f"{key}_file"))
         return agent.model_copy(update=changes) if changes else agent
 
     def _templates_of(self, agent: Agent, path: KeyPath) -> tuple[Template | None, Template | None, Template | None]:
@@ -188,23 +166,31 @@ class _Resolution:
             items = self._template(self.templates.expression(agent.fan_out.items, "items"), ALWAYS, (*path, "fan_out", "items"))
         return prompt, when, items
 
+    def _shape(self, agent: Agent, path: KeyPath) -> Template | None:
+        """The template of a reply that follows a schema."""
+        if not isinstance(agent, ModelAgent) or agent.template is None:
+            return None
+        text = self.file(self.ensemble.files.text, agent.template, (*path, "template"))
+        legal = ALWAYS | {"output"} | (IN_FAN_OUT if agent.fan_out else frozenset())
+        return None if text is None else self._template(self.templates.read(text, "template"), legal, (*path, "template"))
+
     def _template(self, template: Template, legal: frozenset[str], path: KeyPath) -> Template:
         problems = check(template, legal, self.known, self.ensemble.variables)
-        self.problems += [replace(problem, place=self._at(*path)) for problem in problems]
+        self.problems += [replace(problem, place=self.at(*path)) for problem in problems]
         return template
 
     def _with_body(self, planned: PlannedAgent, path: KeyPath) -> PlannedAgent:
         agent = planned.agent
         if isinstance(agent, ModelAgent):
-            return self._with_model(planned, agent, path)
+            return self.with_model(planned, agent, path)
         if isinstance(agent, EnsembleAgent):
             return self._with_child(planned, agent, path)
         if planned.compares:
             hint = "it belongs to agents with a model"
-            self._wrong(f"'profiles' makes no difference to a {agent.body}", (*path, "fan_out", "profiles"), hint)
+            self.wrong(f"'profiles' makes no difference to a {agent.body}", (*path, "fan_out", "profiles"), hint)
         if isinstance(agent, ScriptAgent):
             self._needs_trust(agent, (*path, "script"))
-            program = self._file(self.ensemble.files.program, agent.script, (*path, "script"))
+            program = self.file(self.ensemble.files.program, agent.script, (*path, "script"))
             return replace(planned, program=program)
         if isinstance(agent, CommandAgent):
             self._needs_trust(agent, (*path, "command"))
@@ -215,77 +201,34 @@ class _Resolution:
             said = " ".join(agent.command) if isinstance(agent, CommandAgent) else agent.script
             shown = said if len(said) <= MOST_SHOWN else f"{said[:MOST_SHOWN]}..."
             what = f"the {agent.body} of '{agent.name}' comes from a project that is not trusted: {shown}"
-            self.untrusted.append(Problem(what, self._at(*path), "look at it, then: llm-orc trust", untrusted=True))
-
-    # Models
-
-    def _with_model(self, planned: PlannedAgent, agent: ModelAgent, path: KeyPath) -> PlannedAgent:
-        flag = self._by_flag(agent.name)
-        if planned.compares:
-            return replace(planned, variants=tuple(self._variant(agent, flag or name, spot) for name, spot in _compared(agent, path)))
-        if flag is not None:
-            profile = self._profile(flag, None)
-        elif agent.model and agent.provider:
-            profile = Profile(model=agent.model, provider=agent.provider)
-        elif agent.model_profile is None:
-            profile = self._profile(self.default.name, self.default.place or self._at(*path))
-        else:
-            profile = self._profile(agent.model_profile, self._at(*self._profile_path(agent, path)))
-        return replace(planned, profile=profile.with_parameters(agent) if profile else None)
-
-    def _by_flag(self, name: str) -> str | None:
-        return self.choices.profiles.get(name) or self.choices.profile
-
-    def _variant(self, agent: ModelAgent, name: str, spot: KeyPath) -> Variant:
-        profile = self._profile(name, self._at(*spot))
-        return Variant(name, profile.with_parameters(agent) if profile else None)
-
-    def _profile_path(self, agent: ModelAgent, path: KeyPath) -> KeyPath:
-        if "model_profile" in self.ensemble.defaults.model_fields_set and agent.model_profile == self.ensemble.defaults.model_profile:
-            return ("defaults", "model_profile")
-        return (*path, "model_profile")
-
-    def _profile(self, name: str, place: Place | None) -> Profile | None:
-        """The profile of that name; without a place it was named by a flag."""
-        return self._named("profile", self.profiles, name, place)
-
-    def _named(self, kind: str, known: Mapping[str, _Named], name: str, place: Place | None) -> _Named | None:
-        """What is called `name`; what keeps it from being read is told where it is, or else at `place`."""
-        try:
-            return known[name]
-        except KeyError:
-            hint = " ".join(filter(None, (nearest(name, known), f"see: llm-orc list {kind}s")))
-            self.problems.append(Problem(f"no {kind} '{name}'", place, hint))
-        except ProblemError as error:
-            self.problems += [problem if problem.place else replace(problem, place=place) for problem in error.problems]
-        return None
+            self.untrusted.append(Problem(what, self.at(*path), "look at it, then: llm-orc trust", untrusted=True))
 
     # Children
 
     def _with_child(self, planned: PlannedAgent, agent: EnsembleAgent, path: KeyPath) -> PlannedAgent:
         if not planned.compares:
             return replace(planned, child=self._child(agent, path, self.choices.profile))
-        names = [(self.choices.profile or name, spot) for name, spot in _compared(agent, path)]
-        known = [name for name, spot in names if self._profile(name, self._at(*spot))]
+        names = [(self.choices.profile or name, spot) for name, spot in compared(agent, path)]
+        known = [name for name, spot in names if self.profile(name, self.at(*spot))]
         return replace(planned, variants=tuple(Variant(name, child=self._child(agent, path, name)) for name in known))
 
     def _child(self, agent: EnsembleAgent, path: KeyPath, profile: str | None) -> Plan | None:
         spot = (*path, "ensemble")
-        ensemble = self._named("ensemble", self.ensembles, agent.ensemble, self._at(*spot))
+        ensemble = self.named("ensemble", self.ensembles, agent.ensemble, self.at(*spot))
         if ensemble is None:
             return None
         trail = (*self.trail, agent.ensemble)
         if agent.ensemble in self.trail:
-            self._wrong("ensembles run one another: " + " -> ".join(trail[trail.index(agent.ensemble) :]), spot)
+            self.wrong("ensembles run one another: " + " -> ".join(trail[trail.index(agent.ensemble) :]), spot)
             return None
         if len(trail) > MAX_DEPTH + 1:
-            self._wrong(f"ensembles nest deeper than {MAX_DEPTH}: " + " -> ".join(trail), spot)
+            self.wrong(f"ensembles nest deeper than {MAX_DEPTH}: " + " -> ".join(trail), spot)
             return None
         choices = Choices(agent.parameters, profile=profile)
         child = _Resolution(ensemble, self.profiles, self.ensembles, choices, self.default, trail)
         plan = child.plan()
         # A parameter has no place in the child's file: it stands here.
-        here = self._at(*path, "parameters")
+        here = self.at(*path, "parameters")
         self.problems += [problem if problem.place else replace(problem, place=here) for problem in child.problems]
         self.untrusted += child.untrusted
         return plan
@@ -308,25 +251,19 @@ class _Resolution:
         cycles = cycles_of(needs)
         for cycle in cycles:
             what = "agents wait for one another: " + " -> ".join(cycle)
-            self._wrong(what, (*self.paths[cycle[0]], "depends_on"), "remove one of these edges")
+            self.wrong(what, (*self.paths[cycle[0]], "depends_on"), "remove one of these edges")
         return () if cycles else phases_of(needs)
 
     def _synthesis_template(self) -> Template | None:
         written = self.ensemble.synthesis
         if not isinstance(written, TemplateSynthesis):
             if isinstance(written, AgentSynthesis) and written.agent not in self.names:
-                self._wrong(
+                self.wrong(
                     f"no agent '{written.agent}'",
                     ("synthesis", "agent"),
                     nearest(written.agent, self.names) or f"the agents are: {', '.join(self.names)}",
                 )
             return None
         spot = ("synthesis", "template")
-        text = self._file(self.ensemble.files.text, written.template, spot)
+        text = self.file(self.ensemble.files.text, written.template, spot)
         return None if text is None else self._template(self.templates.read(text, "template"), ALWAYS, spot)
-
-
-def _compared(agent: Agent, path: KeyPath) -> list[tuple[str, KeyPath]]:
-    """The profiles that a fan-out compares, each with its place."""
-    names = agent.fan_out.profiles if isinstance(agent.fan_out, FanOut) else None
-    return [(name, (*path, "fan_out", "profiles", index)) for index, name in enumerate(names or ())]

@@ -70,6 +70,10 @@ class Node:
     """Seconds in queues, between attempts and while a model was loaded, so far."""
     endpoint: str = ""
     """Where an attempt is under way."""
+    context_window: int | None = None
+    """Tokens that the model asked last has room for, where that is known."""
+    taken: int = 0
+    """Tokens of it that the last attempt took."""
     sent: int = 0
     """Requests so far, those of fallbacks and repairs included."""
     fell_back: list[tuple[str, Failure]] = field(default_factory=list)
@@ -265,7 +269,9 @@ def _exchange(run: Run, node: Node, event: Sent | Received | FellBack | Repairin
             node.sent += 1
             node.endpoint = event.endpoint
             node.profile, node.provider, node.model = event.profile, event.provider, event.model
+            node.context_window = event.context_window
         case Received():
+            node.taken = event.usage.total
             _spend(run, node, event)
         case FellBack():
             node.fell_back.append((node.profile or node.model, event.failure))

@@ -168,10 +168,14 @@ class Scope:
     """By agent name; every agent that the template refers to is there."""
     item: Any = MISSING
     index: int = 0
+    output: Any = MISSING
+    """What an agent replied, for the template that makes a text of it."""
 
     def names(self) -> dict[str, Any]:
         """The names of the template, with their values."""
         names = {"input": self.input, "variables": self.variables, "agents": _Agents(self.outcomes)}
+        if self.output is not MISSING:
+            names["output"] = self.output
         return names if self.item is MISSING else {**names, "item": self.item, "index": self.index}
 
     @property

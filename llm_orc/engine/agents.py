@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 from typing import Any, assert_never
 
 from llm_orc.domain.ensemble import CommandAgent, EnsembleAgent, FunctionAgent, ModelAgent, ScriptAgent
-from llm_orc.domain.event import Started
-from llm_orc.domain.message import FailedError, Failure, Kind, Message, Outcome, Reply, Request, Tell
+from llm_orc.domain.event import Happening, Received, Sent, Started
+from llm_orc.domain.message import NO_USAGE, FailedError, Failure, Kind, Message, Outcome, Reply, Request, Tell, Usage
 from llm_orc.domain.plan import PlannedAgent
 from llm_orc.domain.prompt import default_prompt
 from llm_orc.domain.said import MISSING, Scope, as_json, json_or_none, said, selected, text_of
-from llm_orc.engine.asks import Turn, limited
+from llm_orc.engine.asks import Turn, asking
+from llm_orc.engine.limits import Place
 from llm_orc.engine.means import Means
 from llm_orc.engine.programs import Program, run_program, surroundings
 
@@ -90,21 +91,18 @@ class Call:
         return default_prompt(self.scope.own_input, sections.values())
 
     async def _ask_model(self) -> Reply:
-        profile = self.planned.profile
+        planned, profile = self.planned, self.planned.profile
         if profile is None:
             message = f"'{self.id}' was planned without a profile"
             raise TypeError(message)
         prompt = self.prompt()
-        system = (Message("system", profile.system_prompt),) if profile.system_prompt else ()
-        request = Request(self.id, (*system, Message("user", prompt)), profile, self.means.stream)
-        endpoint = self.means.endpoint(profile)
-        slots = self.means.bounds.of(endpoint)
-        began = Started(self.id, prompt, profile.name, profile.provider, profile.model)
-        ask = limited(
-            self.means.ask(profile),
-            replace(self.turn, slots=((slots, profile.model), *self.turn.slots), began=began, endpoint=endpoint.label),
-        )
-        return await ask(request, self.tell)
+        self.turn.began = Started(self.id, prompt, profile.name, profile.provider, profile.model)
+        took = _Took(self.tell)
+        request = Request(self.id, (Message("user", prompt),), profile, self.means.stream)
+        reply = took.all_of(await asking(planned, self.turn, self.means)(request, took.tell))
+        if planned.shape is None:
+            return reply
+        return replace(reply, text=planned.shape.render(replace(self.scope, output=reply.value)))
 
     async def _run_script(self, agent: ScriptAgent) -> Reply:
         program = self.planned.program or agent.script
@@ -128,13 +126,13 @@ class Call:
         )
 
     async def _run(self, program: Program, stdin: bytes) -> Reply:
-        slots = ((self.means.bounds.programs, ""), *self.turn.slots)
-        async with replace(self.turn, slots=slots, began=Started(self.id)).taken(self.tell):
+        async with self.turn.taken(self.tell, Place(self.means.bounds.programs)):
             return await run_program(program, stdin)
 
     async def _call(self, agent: FunctionAgent) -> Reply:
         prompt = self.prompt()
-        async with replace(self.turn, began=Started(self.id, prompt)).taken(self.tell):
+        self.turn.began = Started(self.id, prompt)
+        async with self.turn.taken(self.tell):
             try:
                 value = await agent.function(prompt)
             except FailedError:
@@ -142,6 +140,33 @@ class Call:
             except Exception as error:  # a stranger's code, whose words its author wants to read
                 raise FailedError(Failure(Kind.SCRIPT, f"{type(error).__name__}: {error}")) from error
         return Reply(value) if isinstance(value, str) else Reply(as_json(value), value, structured=True)
+
+
+@dataclass(slots=True)
+class _Took:
+    """What all the attempts of one reply took together, by what is told of them."""
+
+    say: Tell
+    usage: Usage = NO_USAGE
+    cost: float | None = None
+    attempts: int = 0
+
+    def tell(self, event: Happening) -> None:
+        """One more thing that happened."""
+        match event:
+            case Sent():
+                self.attempts += 1
+            case Received():
+                self.usage += event.usage
+                if event.cost is not None:
+                    self.cost = (self.cost or 0.0) + event.cost
+            case _:
+                pass
+        self.say(event)
+
+    def all_of(self, reply: Reply) -> Reply:
+        """The reply, with all that it took."""
+        return replace(reply, usage=self.usage, cost=self.cost, attempts=self.attempts)
 
 
 def _told(outcome: Outcome) -> Mapping[str, Any]:

@@ -1,46 +1,205 @@
 """Behaviour round a call: each wrapper takes an `Ask` and gives an `Ask`, and they are put together in one place."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
-from llm_orc.domain.event import Queued, Received, Sent, Started
-from llm_orc.domain.message import NO_USAGE, Ask, FailedError, Reply, Request, Tell
-from llm_orc.engine.limits import Slots, Stopwatch, turn
+from llm_orc.domain.event import Delta, Happening, Loaded, Loading, Queued, Received, Sent, Started, Warned
+from llm_orc.domain.message import NO_USAGE, Ask, FailedError, Failure, Kind, Reply, Request, Tell, Usage
+from llm_orc.domain.model import ModelCard
+from llm_orc.domain.plan import PlannedAgent
+from llm_orc.domain.price import Pricing, least_tokens, likely_tokens
+from llm_orc.domain.profile import AUTO, Endpoint, Profile
+from llm_orc.engine.budgets import Budget, budgeted
+from llm_orc.engine.fallbacks import falling_back
+from llm_orc.engine.limits import Place, Stopwatch, running, turn
+from llm_orc.engine.means import Means
+
+USUAL_REPLY = 1_000
+"""Tokens that a reply without a bound is thought to take of a minute's."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Turn:
-    """What a call has to wait for, and who has to know that it began."""
+    """One agent on its way: what its calls have to wait for, and what they share from the first to the last attempt."""
 
     began: Started
-    slots: tuple[tuple[Slots, str], ...] = ()
-    """Each with the group the call belongs to, in the order in which they are taken: the endpoint's first, the outermost run's last."""
+    places: tuple[Place, ...] = ()
+    """The bounds of the runs that it belongs to, from the inner to the outer."""
     watches: tuple[Stopwatch, ...] = ()
-    endpoint: str = ""
-    """The server, as people call it; empty for programs."""
+    budgets: tuple[Budget, ...] = ()
+    """Likewise."""
+    shown: bool = False
+    """Whether a token of its reply is on stdout, so that no other reply may follow."""
+    begun: bool = False
 
     @asynccontextmanager
-    async def taken(self, tell: Tell) -> AsyncIterator[None]:
-        """Hold every slot while the watches run."""
-        async with turn(self.slots, self.watches, lambda limit: tell(Queued(self.began.node, limit, self.endpoint))):
-            tell(self.began)
-            yield
+    async def taken(self, tell: Tell, place: Place | None = None, endpoint: str = "") -> AsyncIterator[Callable[[int], None]]:
+        """Hold every slot, that of the server or of programs first, while the watches run; gives what corrects the tokens of the minute."""
+        places = (place, *self.places) if place else self.places
+        async with turn(places, self.watches, lambda limit: tell(Queued(self.began.node, limit, endpoint))) as sendings:
+            if not self.begun:
+                self.begun = True
+                tell(self.began)
+            yield lambda tokens: place.slots.rate.correct(sendings[0], tokens) if place else None
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait between attempts, which the agent's clock counts."""
+        with running(self.watches):
+            await asyncio.sleep(seconds)
+
+    @property
+    def left(self) -> float | None:
+        """Seconds until its first clock ends it; None where there is no end."""
+        return min((left for watch in self.watches if (left := watch.left) is not None), default=None)
 
 
-def limited(ask: Ask, when: Turn) -> Ask:
-    """Ask when it is its turn."""
+def asking(planned: PlannedAgent, when: Turn, means: Means) -> Ask:
+    """How an agent asks its model, and then those that it falls back to."""
+    known = [each for each in (planned.profile, *planned.fallbacks) if each is not None and each.provider != AUTO]
+    return falling_back([(profile, _asking_one(planned, profile, when, means)) for profile in known if means.reachable(profile)], when)
+
+
+def _asking_one(planned: PlannedAgent, profile: Profile, when: Turn, means: Means) -> Ask:
+    from llm_orc.engine.retries import retried  # 8 ms that scripts and commands do without
+
+    endpoint, card, pricing = means.endpoint(profile), means.card(profile), means.pricing(profile)
+    ask = limited(means.ask(profile), when, means, _Terms(endpoint, card, pricing))
+    ask = retried(budgeted(ask, when.budgets, pricing, card), planned.attempts, when)
+    ask = fitting(ask, card)
+    if planned.schema is None:
+        return ask
+    from llm_orc.engine.schemas import validated
+
+    return validated(ask, planned.schema, when)
+
+
+def fitting(ask: Ask, card: ModelCard) -> Ask:
+    """Do not send what cannot fit, or holds what the model cannot read; a window or an ability that is not known refuses nothing."""
 
     async def asked(request: Request, tell: Tell) -> Reply:
-        async with when.taken(tell):
-            endpoint, profile = when.endpoint, request.profile
-            tell(Sent(request.node, endpoint, profile.name, profile.provider, profile.model))
-            try:
-                reply = await ask(request, tell)
-            except FailedError as error:
-                tell(Received(request.node, endpoint, profile.model, error.usage or NO_USAGE, failure=error.failure))
-                raise
-            tell(Received(request.node, endpoint, reply.model or profile.model, reply.usage, reply.cost))
-            return reply
+        least, window = least_tokens(request.messages), card.context_window
+        if window is not None and least > window:
+            what = f"at least {least:,} tokens do not fit the {window:,} of {request.profile.model}"
+            hint = "send less: split the input with fan_out, or choose a model with a larger window"
+            raise FailedError(Failure(Kind.CONTEXT_LENGTH, what, hint), usage=NO_USAGE)
+        images = any(attachment.is_image for message in request.messages for attachment in message.attachments)
+        if images and card.capabilities is not None and "vision" not in card.capabilities:
+            hint = "choose a model with vision: requires: [vision] on an auto profile"
+            raise FailedError(Failure(Kind.INVALID_REQUEST, f"{request.profile.model} cannot look at images", hint), usage=NO_USAGE)
+        return await ask(request, tell)
 
     return asked
+
+
+class _Terms(NamedTuple):
+    """On what terms a model answers."""
+
+    endpoint: Endpoint
+    card: ModelCard
+    pricing: Pricing | None
+
+
+def limited(ask: Ask, when: Turn, means: Means, terms: _Terms) -> Ask:
+    """Ask when it is its turn; one attempt, told with all that it took."""
+    slots, label = means.bounds.of(terms.endpoint), terms.endpoint.label
+
+    async def asked(request: Request, tell: Tell) -> Reply:
+        profile = request.profile
+        place = Place(slots, profile.model, likely_tokens(request.messages) + (profile.max_tokens or USUAL_REPLY))
+        async with when.taken(tell, place, label) as correct:
+            attempt = _Attempt(request, tell, when, terms, means.shown)
+            tell(Sent(request.node, label, profile.name, profile.provider, profile.model, terms.card.context_window))
+            try:
+                reply = await ask(request, attempt.tell)
+            except FailedError as error:
+                correct(attempt.failed(error).total)
+                if error.failure.kind is Kind.RATE_LIMIT:
+                    slots.refused()
+                raise
+            except asyncio.CancelledError:
+                correct(attempt.ended(attempt.thought(), None, Failure(Kind.CANCELLED, "it was cut off")).total)
+                raise
+            finally:
+                attempt.loaded()
+            slots.accepted()
+            correct(reply.usage.total)
+            return attempt.answered(reply)
+
+    return asked
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """One request, from its sending to what came of it."""
+
+    request: Request
+    say: Tell
+    when: Turn
+    terms: _Terms
+    shown: str
+    """The node whose tokens are on stdout as they come."""
+    pieces: int = 0
+    """Letters of its reply so far."""
+    loading: bool = False
+
+    def tell(self, event: Happening) -> None:
+        """What the provider tells: while it loads a model, no clock runs."""
+        match event:
+            case Loading() if not self.loading:
+                self.loading = True
+                for watch in self.when.watches:
+                    watch.rest()
+            case Loaded():
+                self.loaded()
+            case Delta(thinking=False):
+                self.pieces += len(event.text)
+                self.when.shown = self.when.shown or event.node == self.shown
+            case _:
+                pass
+        self.say(event)
+
+    def loaded(self) -> None:
+        """No model is being loaded any more."""
+        if self.loading:
+            self.loading = False
+            for watch in self.when.watches:
+                watch.run()
+
+    def answered(self, reply: Reply) -> Reply:
+        """The reply with its price."""
+        cost = self.cost(reply.usage) if reply.cost is None else reply.cost
+        self.ended(reply.usage, cost, None, reply.model)
+        self._warn_of_the_window(reply.usage)
+        return replace(reply, cost=cost)
+
+    def failed(self, error: FailedError) -> Usage:
+        """What a failed attempt took, by the server's count or ours."""
+        usage = self.thought() if error.usage is None else error.usage
+        return self.ended(usage, self.cost(usage), error.failure)
+
+    def thought(self) -> Usage:
+        """What an attempt must have taken that nobody counted."""
+        return Usage(likely_tokens(self.request.messages), -(-self.pieces // 4), estimated=True)
+
+    def cost(self, usage: Usage) -> float | None:
+        """US dollars, where the price is known."""
+        return self.terms.pricing.cost(usage) if self.terms.pricing else None
+
+    def ended(self, usage: Usage, cost: float | None, failure: Failure | None, model: str | None = None) -> Usage:
+        """It is over."""
+        cost = self.cost(usage) if cost is None else cost
+        self.say(Received(self.request.node, self.terms.endpoint.label, model or self.request.profile.model, usage, cost, failure))
+        return usage
+
+    def _warn_of_the_window(self, usage: Usage) -> None:
+        window = self.terms.card.context_window
+        if window and usage.total > NEARLY * window:
+            what = f"{usage.total:,} tokens are {usage.total / window:.0%} of the window of {self.request.profile.model}"
+            self.say(Warned(self.request.node, what))
+
+
+NEARLY = 0.9
+"""The share of a window from which on a person is warned."""

@@ -1,123 +1,64 @@
 """Bounds on how many things go on at once, and clocks that stand still while an agent waits for its turn."""
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from threading import RLock
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from llm_orc.domain.message import FailedError, Failure, Kind
 from llm_orc.domain.profile import Endpoint
+from llm_orc.engine.slots import Sending, Slots
 
 
-class Slots:
-    """A fair bound: first come, first served. Where calls are grouped, those of one model go first and no other model runs beside it."""
+class Wish(NamedTuple):
+    """What a profile wants of its endpoint; None is no wish."""
 
-    def __init__(self, label: str, size: int | None, *, grouped: bool = False) -> None:
-        self.label = label
-        self.size = size
-        self._grouped = grouped
-        self._running = 0
-        self._group = ""
-        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
-
-    def _open_to(self, group: str) -> bool:
-        free = self.size is None or self._running < self.size
-        return free and (not self._grouped or not self._running or group == self._group)
-
-    @property
-    def crowded(self) -> bool:
-        """Whether somebody waits."""
-        return any(self._waiting.values())
-
-    def resize(self, size: int | None) -> None:
-        """Let more in from now on, or fewer; who is in stays in."""
-        self.size = size
-        self._next()
-
-    def free(self, group: str = "") -> bool:
-        """Whether one could begin at once."""
-        return self._open_to(group) and not self.crowded
-
-    @asynccontextmanager
-    async def one(self, group: str = "") -> AsyncIterator[None]:
-        """Wait for a slot and hold it."""
-        group = group if self._grouped else ""
-        if self.free(group):
-            self._begin(group)
-        else:
-            await self._turn(group)
-        try:
-            yield
-        finally:
-            self._running -= 1
-            self._next()
-
-    def _begin(self, group: str) -> None:
-        self._running += 1
-        self._group = group
-
-    async def _turn(self, group: str) -> None:
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        queue = self._waiting.setdefault(group, deque())
-        queue.append(turn)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # the slot was ours already
-                self._running -= 1
-            elif turn in queue:
-                queue.remove(turn)
-            self._next()
-            raise
-
-    def _next(self) -> None:
-        """Give every free slot to whoever is first."""
-        while True:
-            groups = [self._group, *self._waiting]
-            group = next((each for each in groups if self._waiting.get(each) and self._open_to(each)), None)
-            if group is None:
-                return
-            queue = self._waiting[group]
-            turn = queue.popleft()
-            if not queue:
-                del self._waiting[group]
-            if not turn.done():
-                self._begin(group)
-                turn.set_result(None)
+    max_parallel: int | None = None
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
 
 
 class Bounds:
-    """The bounds that belong to this machine and to the servers it talks to: shared by every run of an event loop."""
+    """The bounds that belong to this machine and to the servers it talks to: shared by every run of this process, in whatever thread."""
 
     def __init__(self, programs: int) -> None:
         self.programs = Slots("programs", programs)
         self._endpoints: dict[str, Slots] = {}
-        self._wishes: dict[str, list[int]] = {}
+        self._wishes: dict[str, list[Wish]] = {}
+        self._lock = RLock()
 
     def of(self, endpoint: Endpoint) -> Slots:
         """The slots of an endpoint."""
-        if endpoint.key not in self._endpoints:
-            self._endpoints[endpoint.key] = Slots(endpoint.label, endpoint.max_parallel, grouped=endpoint.one_model)
-        return self._endpoints[endpoint.key]
+        with self._lock:
+            if endpoint.key not in self._endpoints:
+                self._endpoints[endpoint.key] = Slots(endpoint.label, endpoint.max_parallel, grouped=endpoint.one_model)
+            return self._endpoints[endpoint.key]
 
     @contextmanager
-    def wished(self, wishes: Iterable[tuple[Endpoint, int | None]]) -> Iterator[None]:
+    def wished(self, wishes: Iterable[tuple[Endpoint, Wish]]) -> Iterator[None]:
         """As long as a run goes on, the smallest bound that any of its profiles wishes for replaces the endpoint's own."""
-        ours = [(endpoint, wish) for endpoint, wish in wishes if wish is not None]
+        ours = [(endpoint, wish) for endpoint, wish in wishes if wish != Wish()]
         for endpoint, wish in ours:
-            self._wishes.setdefault(endpoint.key, []).append(wish)
-            self._resize(endpoint)
+            with self._lock:
+                self._wishes.setdefault(endpoint.key, []).append(wish)
+                self._resize(endpoint)
         try:
             yield
         finally:
             for endpoint, wish in ours:
-                self._wishes[endpoint.key].remove(wish)
-                self._resize(endpoint)
+                with self._lock:
+                    self._wishes[endpoint.key].remove(wish)
+                    self._resize(endpoint)
 
     def _resize(self, endpoint: Endpoint) -> None:
-        self.of(endpoint).resize(min(self._wishes[endpoint.key], default=endpoint.max_parallel))
+        size, requests, tokens = map(_smallest, zip(*(Wish(), *self._wishes[endpoint.key]), strict=True))
+        self.of(endpoint).resize(endpoint.max_parallel if size is None else size, requests, tokens)
+
+
+def _smallest(wishes: Iterable[int | None]) -> int | None:
+    return min((wish for wish in wishes if wish is not None), default=None)
 
 
 class Stopwatch:
@@ -141,6 +82,14 @@ class Stopwatch:
             hint = "a longer 'timeout_seconds', or a faster model"
             raise FailedError(Failure(Kind.TIMEOUT, f"no reply within {self._seconds:g} s", hint)) from None
 
+    @property
+    def left(self) -> float | None:
+        """Seconds until it ends the agent; None where there is no end."""
+        if self._seconds is None:
+            return None
+        gone = asyncio.get_running_loop().time() - self._since if self._holding else 0.0
+        return self._left - gone
+
     def run(self) -> None:
         """A call begins."""
         self._holding += 1
@@ -156,19 +105,36 @@ class Stopwatch:
             self._timeout.reschedule(None)
 
 
+class Place(NamedTuple):
+    """A bound that a call has to pass, the group that it belongs to there, and the tokens it may take of a minute's."""
+
+    slots: Slots
+    group: str = ""
+    tokens: int = 0
+
+
 @asynccontextmanager
-async def turn(slots: Iterable[tuple[Slots, str]], watches: Iterable[Stopwatch], on_wait: Callable[[str], None]) -> AsyncIterator[None]:
+async def turn(places: Iterable[Place], watches: Iterable[Stopwatch], on_wait: Callable[[str], None]) -> AsyncIterator[list[Sending]]:
     """Hold every slot, taken in the order given, while the watches run; `on_wait` hears which limit has to be waited for."""
     watches = tuple(watches)
     async with AsyncExitStack() as held:
-        for bound, group in slots:
-            if not bound.free(group):
-                on_wait(bound.label)
-            await held.enter_async_context(bound.one(group))
+        sendings = []
+        for slots, group, tokens in places:
+            if limit := slots.lack(group, tokens):
+                on_wait(limit)
+            sendings.append(await held.enter_async_context(slots.one(group, tokens)))
+        with running(watches):
+            yield sendings
+
+
+@contextmanager
+def running(watches: Iterable[Stopwatch]) -> Iterator[None]:
+    """The watches run meanwhile."""
+    watches = tuple(watches)
+    for watch in watches:
+        watch.run()
+    try:
+        yield
+    finally:
         for watch in watches:
-            watch.run()
-        try:
-            yield
-        finally:
-            for watch in watches:
-                watch.rest()
+            watch.rest()

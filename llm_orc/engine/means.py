@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from llm_orc.domain.message import Ask
+from llm_orc.domain.model import ModelCard
+from llm_orc.domain.price import Pricing
 from llm_orc.domain.profile import Endpoint, Profile
 from llm_orc.engine.limits import Bounds
 
@@ -32,8 +34,14 @@ class Means:
     """Of which they see a few."""
     python: str
     """The interpreter of `.py` scripts."""
+    pricing: Callable[[Profile], Pricing | None] = lambda _: None
+    """What a profile's model costs; None where that is not known."""
+    card: Callable[[Profile], ModelCard] = lambda _: ModelCard()
+    """What is known of a profile's model."""
     reachable: Callable[[Profile], bool] = lambda _: True
     """Whether a profile's model may be asked; what may not be is skipped as `offline`."""
     clock: Clock = field(default_factory=steady_clock)
     stream: bool = False
     """Whether somebody watches the replies as they come."""
+    shown: str = ""
+    """The node whose tokens go to stdout as they come, so that they cannot be taken back."""

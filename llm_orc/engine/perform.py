@@ -10,12 +10,15 @@ from llm_orc.domain.event import Answered, Cancelled, Cause, Failed, Happening, 
 from llm_orc.domain.gather import gathered
 from llm_orc.domain.message import FailedError, Failure, Kind, Outcome, Reply, Tell
 from llm_orc.domain.plan import Plan, PlannedAgent
+from llm_orc.domain.profile import Profile
 from llm_orc.domain.result import result_of
 from llm_orc.domain.said import MISSING, ProfileItem, SaidByAll, Scope, json_of, selected
 from llm_orc.engine.agents import Call
 from llm_orc.engine.asks import Turn
-from llm_orc.engine.limits import Slots, Stopwatch
+from llm_orc.engine.budgets import Budget
+from llm_orc.engine.limits import Place, Stopwatch, Wish
 from llm_orc.engine.means import Means
+from llm_orc.engine.slots import Slots
 
 DEFAULT_WIDTH = 64
 """Children of a fan-out that are open at once where no smaller bound is known."""
@@ -32,17 +35,25 @@ async def perform(plan: Plan, text: str, means: Means, tell: Tell, *, run: str, 
     work = asyncio.create_task(whole.perform())
     ended = stop if stop is not None else asyncio.get_running_loop().create_future()
     cause: Cause = "interrupt"
-    wishes = ((means.endpoint(profile), profile.max_parallel) for profile in plan.profiles() if means.reachable(profile))
+    wishes = ((means.endpoint(profile), _wish(profile, means)) for profile in plan.profiles() if means.reachable(profile))
     with means.bounds.wished(wishes):
         try:
             await asyncio.wait({work, ended}, timeout=plan.timeout_seconds, return_when=asyncio.FIRST_COMPLETED)
             cause = "" if work.done() else ended.result() if ended.done() else "timeout"
+            if not cause and any(budget.refused for budget in whole.budgets):
+                cause = "budget"
         finally:
             work.cancel()
             await asyncio.wait({work})
             _raise_bug(work)
             result, failure = result_of(plan, whole.outcomes, text)
             told(RunEnded(result, cause, failure))
+
+
+def _wish(profile: Profile, means: Means) -> Wish:
+    card = means.card(profile)
+    requests, tokens = profile.requests_per_minute or card.requests_per_minute, profile.tokens_per_minute or card.tokens_per_minute
+    return Wish(profile.max_parallel, requests, tokens)
 
 
 def _raise_bug(work: asyncio.Task[None]) -> None:
@@ -74,8 +85,10 @@ class OpenRun:
     tell: Tell
     parent: str = ""
     """The id of the ensemble agent whose child run this is."""
-    slots: tuple[tuple[Slots, str], ...] = ()
+    places: tuple[Place, ...] = ()
     watches: tuple[Stopwatch, ...] = ()
+    budgets: tuple[Budget, ...] = ()
+    """From the inner run's to the outer's."""
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     """Of the ensemble's own agents, by name, as they end."""
     _tasks: dict[str, asyncio.Task[Outcome]] = field(default_factory=dict)
@@ -84,7 +97,9 @@ class OpenRun:
     async def perform(self) -> None:
         """Submit every phase; each is gathered, and the phases are gathered together, so that they overlap."""
         if self.plan.max_parallel is not None:
-            self.slots = ((Slots("max_parallel", self.plan.max_parallel), ""), *self.slots)
+            self.places = (Place(Slots("max_parallel", self.plan.max_parallel)), *self.places)
+        if self.plan.max_cost is not None:
+            self.budgets = (Budget(self.plan.max_cost), *self.budgets)
         phased = self.plan.ensemble.execution == "phased"
         async with self._group:
             # With exceptions as values a gather waits for all: else, cut off, the group would cancel a second time who is still tidying up.
@@ -171,7 +186,7 @@ class Node:
     def _why_not(self, scope: Scope) -> str:
         """Why it is not run at all, or nothing. An item has been through this as part of its fan-out."""
         planned = self.planned
-        if planned.profile is not None and not self.run.means.reachable(planned.profile):
+        if planned.profile is not None and not any(map(self.run.means.reachable, (planned.profile, *planned.fallbacks))):
             return Kind.OFFLINE
         if self.item is not MISSING:
             return ""
@@ -191,7 +206,7 @@ class Node:
             if isinstance(planned.agent, EnsembleAgent):
                 reply = await self._child_run(scope, watches)
             else:
-                turn = Turn(Started(self.id), self.run.slots, watches)
+                turn = Turn(Started(self.id), self.run.places, watches, self.run.budgets)
                 reply = await Call(self.id, planned, scope, turn, self.run.means, self.run.tell).reply()
         self.run.tell(Answered(self.id, reply))
         return Outcome("succeeded", reply)
@@ -209,7 +224,7 @@ class Node:
         turn = Turn(Started(self.id))
         text = Call(self.id, self.planned, scope, turn, self.run.means, self.run.tell).work() or plan.ensemble.default_task or ""
         self.run.tell(Started(self.id, text))
-        child = OpenRun(plan, text, self.run.means, self.run.tell, self.id, self.run.slots, watches)
+        child = OpenRun(plan, text, self.run.means, self.run.tell, self.id, self.run.places, watches, self.run.budgets)
         try:
             async with asyncio.timeout(plan.timeout_seconds):
                 await child.perform()
@@ -275,7 +290,7 @@ class Node:
         own = self.planned.agent.fan_out.max_parallel if isinstance(self.planned.agent.fan_out, FanOut) else None
         if own is not None:
             return own
-        sizes = [slots.size for slots, _ in self.run.slots]
+        sizes = [place.slots.size for place in self.run.places]
         profile = self.planned.profile
         if profile is not None and self.run.means.reachable(profile):
             sizes.append(self.run.means.bounds.of(self.run.means.endpoint(profile)).size)

@@ -5,14 +5,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
 from llm_orc.domain.message import Ask
-from llm_orc.domain.model import ProviderCard
+from llm_orc.domain.model import Catalog
 from llm_orc.domain.problem import Problem, ProblemError, nearest
 from llm_orc.domain.profile import AUTO, Endpoint, Profile
 from llm_orc.models.base import Open, Provider, Reach
 from llm_orc.models.from_python import FromPython, Prompted
 
 if TYPE_CHECKING:
-    from llm_orc.models.auto import Choice
+    from llm_orc.models.auto import Choice, Priced, Wanted
 
 ENTRY_POINTS = "llm_orc.providers"
 _OPENAI = "llm_orc.models.openai_compatible:OpenAICompatible"
@@ -53,16 +53,14 @@ class Models:
         if warm := getattr(self._provider(profile.provider), "ready", None):
             warm()
 
-    async def choose(self, profiles: Iterable[Profile], tiers: Mapping[str, Mapping[str, str]], *, offline: bool) -> "dict[str, Choice]":
-        """Tier -> the model that answers for it, for those of the profiles whose provider is `auto`; see `auto.choose`."""
-        wanted = [profile.model for profile in profiles if profile.provider == AUTO]
-        if not wanted:
+    async def choose(self, wanted: "Iterable[Wanted]", catalog: Catalog, pricing: "Priced", *, offline: bool) -> "dict[Wanted, Choice]":
+        """Tier and capabilities -> the model that answers for them; see `auto.choose`."""
+        asked = list(wanted)
+        if not asked:
             return {}
         from llm_orc.models.auto import choose
 
-        known = {name: ProviderCard(tiers=dict(models)) for name, models in tiers.items()}
-        choices = await choose([(tier, frozenset()) for tier in wanted], known, self._reach, lambda _: None, offline=offline)
-        return {tier: choice for (tier, _), choice in choices.items()}
+        return await choose(asked, catalog, self._reach, pricing, offline=offline)
 
     async def close(self) -> None:
         """Let go of every connection."""

@@ -211,9 +211,10 @@ def test_config_show(here: Project) -> None:
     here.write(".llm-orc/config.yaml", "limits:\n  max_parallel: 3\n")
     here.write("~/.config/llm-orc/config.yaml", "default_profile: mine\n")
     outcome = here.run("config", "show", "--origin", env={"LLM_ORC_OUTPUT_FORMAT": "json"})
-    assert [line.split() for line in outcome.out.splitlines()][:4] == [
+    assert [line.split() for line in outcome.out.splitlines()][:5] == [
         ["default_profile", "mine", "user", f"{here.home}/.config/llm-orc/config.yaml:1:18"],
         ["limits.max_parallel", "3", "project", ".llm-orc/config.yaml:2:17"],
+        ["limits.max_cost", "-", "built-in"],
         ["limits.timeout_seconds", "-", "built-in"],
         ["output_format", "json", "environment", "LLM_ORC_OUTPUT_FORMAT"],
     ]

@@ -4,7 +4,8 @@ from textwrap import dedent
 
 from llm_orc.config.reading import Document, parse
 from llm_orc.config.written import ensemble_of, profile_of
-from llm_orc.domain.ensemble import Ensemble, NoFiles
+from llm_orc.domain.ensemble import Ensemble
+from llm_orc.domain.files import NoFiles
 from llm_orc.domain.problem import ProblemError
 from llm_orc.domain.profile import Profile
 

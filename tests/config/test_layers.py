@@ -162,7 +162,7 @@ def test_everything_wrong_is_told_at_once(machine: Machine) -> None:
             ("5:66", "'max_tokens' must be at least 1, not 0"),
             ("5:77", "no name 'inptu' in the template of 'prompt'"),
             ("6:20", "no key 'depend_on' in a model agent"),
-            ("7:19", "'retry' is not supported yet"),
+            ("7:26", "'retry' must be keys and values, not 3"),
             ("7:61", "'files' is not supported yet"),
             ("8:17", "no key 'typ' in a variable"),
             ("9:10", "no key 'max_paralel' in limits"),

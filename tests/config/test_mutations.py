@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from llm_orc.config.reading import parse
 from llm_orc.config.rest import HalfReadError
 from llm_orc.config.written import ensemble_of, profile_of
-from llm_orc.domain.ensemble import Ensemble, NoFiles
+from llm_orc.domain.ensemble import Ensemble
+from llm_orc.domain.files import NoFiles
 from llm_orc.domain.problem import Problem, ProblemError
 from llm_orc.domain.profile import Profile
 from llm_orc.domain.resolve import resolve

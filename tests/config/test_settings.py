@@ -35,6 +35,7 @@ def test_layers_merge_and_each_value_knows_who_said_it(machine: Machine) -> None
     assert {key: f"{value} {layer} {place}" for key, (value, layer, place) in settings.origins().items()} == {
         "default_profile": "theirs project .llm-orc/config.yaml:1:18",
         "limits.max_parallel": "5 project .llm-orc/config.yaml:3:17",
+        "limits.max_cost": "None built-in None",
         "limits.timeout_seconds": "9.0 environment LLM_ORC_LIMITS_TIMEOUT_SECONDS",
         "output_format": "text environment LLM_ORC_OUTPUT_FORMAT",
         "trusted_hosts": "() built-in None",
@@ -52,7 +53,7 @@ def test_a_mapping_may_come_from_the_environment(machine: Machine) -> None:
     [
         ("- a", [".llm-orc/config.yaml:1:1: holds no keys and values\nhint: such as: default_profile: fast"]),
         ("default_profil: x", [".llm-orc/config.yaml:1:1: no key 'default_profil' in config.yaml\nhint: did you mean 'default_profile'?"]),
-        ("limits: {max_cost: 1}", [".llm-orc/config.yaml:1:10: 'max_cost' is not supported yet\nhint: leave it out"]),
+        ("store: off", [".llm-orc/config.yaml:1:1: 'store' is not supported yet\nhint: leave it out"]),
         ("limits: {max_paralel: 1}", [".llm-orc/config.yaml:1:10: no key 'max_paralel' in limits\nhint: did you mean 'max_parallel'?"]),
         ("limits: {max_parallel: 0}", [".llm-orc/config.yaml:1:24: 'max_parallel' must be at least 1, not 0"]),
         ("limits: {max_parallel: true}", [".llm-orc/config.yaml:1:24: 'max_parallel' must be a number, not true"]),
@@ -105,7 +106,7 @@ def test_foreign_keys_are_warnings(machine: Machine) -> None:
         ("LLM_ORC_LIMITS_MAX_PARALLEL", "many", "LLM_ORC_LIMITS_MAX_PARALLEL: 'max_parallel' must be a whole number, not 'many'"),
         ("LLM_ORC_LIMITS", "{", "LLM_ORC_LIMITS:1:2: a bracket that is never closed"),
         ("LLM_ORC_LIMITS", "3", "LLM_ORC_LIMITS: 'limits' must be keys and values, not 3"),
-        ("LLM_ORC_LIMITS", "{max_cost: 3}", "LLM_ORC_LIMITS: 'max_cost' is not supported yet"),
+        ("LLM_ORC_LIMITS", "{max_cost: 0}", "LLM_ORC_LIMITS: 'max_cost' must be above 0, not 0"),
     ],
 )
 def test_a_wrong_variable_is_told_by_its_name(machine: Machine, variable: str, value: str, problem: str) -> None:

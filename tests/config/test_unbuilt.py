@@ -20,13 +20,12 @@ WRITTEN = {
     "profile": "model: x\nprovider: y\n{key}: 1\n",
 }
 DESIGNED = {
-    "agent": "output_schema template attachments context retry fallback requires cache pure fallback_model_profile response_format",
+    "agent": "attachments context cache pure",
     "ensemble": "cache",
-    "limits": "max_cost",
     "fan_out": "files chunks tokens overlap errors pattern group_by",
     "synthesis": "document",
-    "profile": "fallback price requests_per_minute tokens_per_minute credential insecure cache context_window capabilities",
-    "config": "store catalog cache",
+    "profile": "cache",
+    "config": "store cache",
 }
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm_orc.domain.ensemble import NoFiles
+from llm_orc.domain.files import NoFiles
 from llm_orc.domain.message import FailedError, Outcome, Reply
 from llm_orc.domain.plain import split_plain
 from llm_orc.domain.prompt import Template, Templates

@@ -1,6 +1,6 @@
 import pytest
 
-from llm_orc.domain.ensemble import NoFiles
+from llm_orc.domain.files import NoFiles
 from llm_orc.domain.message import FailedError, Outcome
 from llm_orc.domain.prompt import ALWAYS, Templates, check
 from llm_orc.domain.said import Scope

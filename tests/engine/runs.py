@@ -9,7 +9,9 @@ from typing import Any
 from llm_orc.domain.ensemble import Ensemble
 from llm_orc.domain.event import Cause, Happening
 from llm_orc.domain.message import Ask, FailedError, Failure, Kind, Reply, Request, Tell
+from llm_orc.domain.model import ModelCard
 from llm_orc.domain.plan import Choices
+from llm_orc.domain.price import FREE, Pricing
 from llm_orc.domain.profile import Endpoint, Profile
 from llm_orc.domain.resolve import resolve
 from llm_orc.domain.run import Run, fold
@@ -33,10 +35,15 @@ class Lab:
     ensembles: Mapping[str, Ensemble] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
     events: list[Happening] = field(default_factory=list)
+    pricing: Pricing | None = FREE
+    card: ModelCard = ModelCard()  # noqa: RUF009 - unchangeable
+    shown: str = ""
+    server: Ask | None = None
+    """What answers instead, after the seconds of the node."""
     running: int = 0
     peak: int = 0
 
-    async def ask(self, request: Request, tell: Tell) -> Reply:  # noqa: ARG002 - the contract
+    async def ask(self, request: Request, tell: Tell) -> Reply:
         self.requests.append(request)
         self.running += 1
         self.peak = max(self.peak, self.running)
@@ -44,8 +51,10 @@ class Lab:
             await asyncio.sleep(self.seconds.get(request.node, self.seconds.get(request.node.partition("[")[0], 1.0)))
         finally:
             self.running -= 1
+        if self.server is not None:
+            return await self.server(request, tell)
         if request.node in self.failing:
-            raise FailedError(Failure(Kind.SERVER, "it broke", "try again"))
+            raise FailedError(Failure(Kind.INVALID_REQUEST, "it broke", "try again"))
         return Reply(self.answer(request))
 
     def run(
@@ -73,7 +82,18 @@ class Lab:
                 loop.call_later(stop_after[0], stop.set_result, stop_after[1])
             ask: Ask = self.ask
             means = Means(
-                lambda _: ask, lambda _: self.endpoint, Bounds(4), Path.cwd(), {}, "python", lambda _: not offline, clock=loop.time
+                lambda _: ask,
+                lambda _: self.endpoint,
+                Bounds(4),
+                Path.cwd(),
+                {},
+                "python",
+                pricing=lambda _: self.pricing,
+                card=lambda _: self.card,
+                reachable=lambda _: not offline,
+                clock=loop.time,
+                stream=bool(self.shown),
+                shown=self.shown,
             )
             await perform(plan, text, means, tell, run="r", stop=stop)
 

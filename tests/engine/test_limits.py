@@ -3,7 +3,7 @@
 import asyncio
 
 from llm_orc.domain.profile import Endpoint
-from llm_orc.engine.limits import Bounds
+from llm_orc.engine.limits import Bounds, Wish
 
 SERVER = Endpoint("server", "server", 64)
 
@@ -11,9 +11,9 @@ SERVER = Endpoint("server", "server", 64)
 def test_what_a_run_wishes_for_holds_as_long_as_it_goes_on() -> None:
     bounds = Bounds(4)
     slots = bounds.of(SERVER)
-    with bounds.wished([(SERVER, 100), (SERVER, None)]):
+    with bounds.wished([(SERVER, Wish(100)), (SERVER, Wish())]):
         assert slots.size == 100
-        with bounds.wished([(SERVER, 2), (SERVER, 3)]):
+        with bounds.wished([(SERVER, Wish(2)), (SERVER, Wish(3))]):
             assert slots.size == 2
         assert slots.size == 100
     assert slots.size == 64
@@ -30,10 +30,10 @@ async def test_who_waits_is_let_in_when_the_bound_grows() -> None:
             entered.put_nowait(number)
             await leave.wait()
 
-    with bounds.wished([(SERVER, 1)]):
+    with bounds.wished([(SERVER, Wish(1))]):
         calls = [asyncio.create_task(call(number)) for number in range(3)]
         assert await entered.get() == 0
-        assert (slots.crowded, entered.empty()) == (True, True)
+        assert (slots.lack(), entered.empty()) == ("server", True)
     async with asyncio.timeout(10):
         assert [await entered.get(), await entered.get()] == [1, 2]
     leave.set()

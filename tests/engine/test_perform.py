@@ -53,7 +53,7 @@ def test_a_dependent_of_a_failed_agent_is_skipped_with_the_cause_and_its_sibling
     assert names(run, "failed") == {"bad"}
     assert names(run, "skipped") == {"reader", "last"}
     assert run.nodes["reader"].cause == "no reply from bad"
-    assert run.nodes["bad"].cause == "server: it broke"
+    assert run.nodes["bad"].cause == "invalid_request: it broke"
     assert run.exit_code == ExitCode.SOME_FAILED
     assert {request.node for request in lab.requests} == {"bad", "good"}
 
@@ -70,7 +70,7 @@ def test_require_counts_the_dependencies_that_succeeded(require: object, status:
 def test_a_missing_reply_is_named_in_the_default_prompt() -> None:
     lab = Lab(failing=frozenset({"bad"}))
     lab.run({"agents": [agent("bad"), agent("good"), agent("reader", "bad", "good")]})
-    assert lab.requests[-1].messages[-1].text == "input\n\n## bad\n\n(missing: server: it broke)\n\n## good\n\ngood says: input"
+    assert lab.requests[-1].messages[-1].text == "input\n\n## bad\n\n(missing: invalid_request: it broke)\n\n## good\n\ngood says: input"
 
 
 def test_when_is_an_expression_and_false_skips() -> None:

@@ -44,7 +44,7 @@ async def test_an_unknown_provider_is_a_problem_with_the_nearest_name() -> None:
             opened.endpoint(profile(None, "zzz"))
 
     assert str(near.value) == "no provider 'opnai'\nhint: did you mean 'openai'?"
-    assert far.value.problems[0].hint.startswith("there are: auto, embedded, llamacpp, lmstudio, openai,")
+    assert far.value.problems[0].hint.startswith("there are: anthropic, auto, embedded, google, llamacpp, lmstudio, ollama, openai,")
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ async def test_the_short_form_is_given_the_whole_prompt_and_replies_with_text() 
     async def shout(prompt: str) -> str:
         return prompt.upper()
 
-    opened = Models({}, extra={"shout": shout})
+    opened = Models(Reach(), extra={"shout": shout})
     reply = await ask(opened, profile(None, "shout", system_prompt="be loud"), Message("user", "hi"))
 
     assert reply.text == "BE LOUD\n\nHI"
@@ -101,7 +101,7 @@ async def test_the_full_form_is_an_ask() -> None:
             return Reply(request.profile.model)
 
     told: list[Happening] = []
-    reply = await ask(Models({}, extra={"whole": Whole()}), profile(None, "whole", model="m1"), told=told)
+    reply = await ask(Models(Reach(), extra={"whole": Whole()}), profile(None, "whole", model="m1"), told=told)
 
     assert (reply, texts(told)) == (Reply("m1"), ["so"])
 
@@ -110,7 +110,7 @@ async def test_the_short_form_may_reply_with_a_reply_and_have_options_of_its_own
     async def typed(prompt: str, *, times: int = 2) -> Reply:
         return Reply(prompt * times, cost=0.5)
 
-    assert await ask(Models({}, extra={"typed": typed}), profile(None, "typed"), Message("user", "a")) == Reply("aa", cost=0.5)
+    assert await ask(Models(Reach(), extra={"typed": typed}), profile(None, "typed"), Message("user", "a")) == Reply("aa", cost=0.5)
 
 
 async def test_what_a_callable_raises_is_a_failure_in_its_authors_words() -> None:
@@ -123,7 +123,7 @@ async def test_what_a_callable_raises_is_a_failure_in_its_authors_words() -> Non
     async def wrong(_: str) -> str:
         return 7  # type: ignore[return-value]
 
-    opened = Models({}, extra={"broken": broken, "typed": typed, "wrong": wrong})
+    opened = Models(Reach(), extra={"broken": broken, "typed": typed, "wrong": wrong})
     failures = []
     for name in ("broken", "typed", "wrong"):
         with pytest.raises(FailedError) as caught:
@@ -144,7 +144,7 @@ async def test_a_callables_cancellation_is_no_failure() -> None:
 
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
-            await ask(Models({}, extra={"slow": slow}), profile(None, "slow"))
+            await ask(Models(Reach(), extra={"slow": slow}), profile(None, "slow"))
 
 
 def test_a_stranger_comes_in_by_entry_point(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_a_stranger_comes_in_by_entry_point(tmp_path: Path) -> None:
         "import asyncio, json\n"
         "from llm_orc.domain.problem import ProblemError\n"
         "from tests.models.asking import *\n"
-        "opened = Models({})\n"
+        "opened = Models(Reach())\n"
         "reply = asyncio.run(ask(opened, profile(None, 'parrot')))\n"
         "try: opened.ask(profile(None, 'parott'))\n"
         "except ProblemError as error: hint = error.problems[0].hint\n"
@@ -185,8 +185,9 @@ def test_nothing_heavy_is_imported_before_something_is_sent() -> None:
         "import json, sys\n"
         "before = set(sys.modules)\n"
         "from llm_orc.domain.profile import Profile\n"
+        "from llm_orc.models.base import Reach\n"
         "from llm_orc.models.registry import Models\n"
-        "opened = Models({'OPENAI_API_KEY': 'k'})\n"
+        "opened = Models(Reach({'OPENAI_API_KEY': 'k'}))\n"
         "def new(): return sorted({name for name in sys.modules if name.startswith('llm_orc.models.')})\n"
         "only = new()\n"
         "for provider in ('embedded', 'openai'):\n"

@@ -26,6 +26,9 @@ class Folder:
     def text(self, name: str) -> str:
         raise ProblemError(Problem(f"no file '{name}'"))
 
+    def data(self, name: str) -> Any:
+        return self.text(name)
+
     def program(self, name: str) -> str:
         return f"/project/{name}"
 

@@ -1,0 +1,46 @@
+"""The files that an ensemble may name."""
+
+from typing import Any, Protocol
+
+from llm_orc.domain.problem import Problem, ProblemError
+
+
+class Files(Protocol):
+    """The files that an ensemble may name, looked up from the folder it lies in."""
+
+    @property
+    def trusted(self) -> bool:
+        """Whether its scripts and commands may run."""
+        ...
+
+    def text(self, name: str) -> str:
+        """The text of a prompt or template; raises ProblemError without a place."""
+        ...
+
+    def data(self, name: str) -> Any:
+        """What a JSON or YAML file holds; raises ProblemError without a place."""
+        ...
+
+    def program(self, name: str) -> str:
+        """The absolute path of a script; raises ProblemError without a place."""
+        ...
+
+
+class NoFiles:
+    """What an ensemble without a folder has."""
+
+    trusted = True
+
+    def text(self, name: str) -> str:
+        """Nothing can be read."""
+        raise ProblemError(Problem(f"no folder to look for '{name}' in", hint="give the text itself"))
+
+    def data(self, name: str) -> Any:
+        """Nothing can be read."""
+        return self.text(name)
+
+    def program(self, name: str) -> str:
+        """Nothing can be run but what is named by its full path."""
+        if name.startswith("/"):
+            return name
+        raise ProblemError(Problem(f"no folder to look for '{name}' in", hint="name the script by its full path"))
