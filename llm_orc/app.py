@@ -282,3 +282,13 @@ def _wrong_schema(schema: Mapping[str, Any]) -> str:
     except SchemaError as error:
         return f"at {error.json_path}: {error.message}"
     return ""
+
+
+async def try_key(layers: Layers, provider: str, credential: Credential) -> None:
+    """Ask a provider for its models with this key and no other; raises FailedError where it is not let in."""
+    reach = replace(Known(layers).reach, find=lambda *_: credential)
+    opened = Models(reach)
+    try:
+        await opened.listed(Profile(provider=provider, model="any"))
+    finally:
+        await opened.close()

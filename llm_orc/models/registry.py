@@ -1,6 +1,6 @@
 """All ways to reach a model: our own from a table, strangers' by entry point, and callables from Python."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
@@ -8,7 +8,7 @@ from llm_orc.domain.message import Ask
 from llm_orc.domain.model import Catalog
 from llm_orc.domain.problem import Problem, ProblemError, nearest
 from llm_orc.domain.profile import AUTO, Endpoint, Profile
-from llm_orc.models.base import Open, Provider, Reach
+from llm_orc.models.base import Listed, Open, Provider, Reach
 from llm_orc.models.from_python import FromPython, Prompted
 
 if TYPE_CHECKING:
@@ -52,6 +52,11 @@ class Models:
         """Let the provider import what asking this profile's model takes, so that no clock of a run or an agent counts it."""
         if warm := getattr(self._provider(profile.provider), "ready", None):
             warm()
+
+    async def listed(self, profile: Profile) -> Sequence[Listed]:
+        """The models of the profile's server, best first; none where its provider lists none. Raises FailedError, ProblemError."""
+        models = getattr(self._provider(profile.provider), "models", None)
+        return await models(profile) if models else ()
 
     async def choose(self, wanted: "Iterable[Wanted]", catalog: Catalog, pricing: "Priced", *, offline: bool) -> "dict[Wanted, Choice]":
         """Tier and capabilities -> the model that answers for them; see `auto.choose`."""

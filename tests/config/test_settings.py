@@ -73,7 +73,7 @@ def test_a_mapping_may_come_from_the_environment(machine: Machine) -> None:
             [
                 (
                     ".llm-orc/config.yaml:1:1: a key does not belong in a file\n"
-                    "hint: keys come from the environment: set OPENAI_COMPATIBLE_API_KEY, and leave this out"
+                    "hint: leave it out, and keep it: llm-orc auth add PROVIDER; or export OPENAI_COMPATIBLE_API_KEY=..."
                 )
             ],
         ),

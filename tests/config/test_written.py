@@ -181,7 +181,7 @@ def test_the_file_gives_the_name_and_what_is_left_empty_is_left_out() -> None:
             [
                 (
                     "review.yaml:1:30: a key does not belong in a file\n"
-                    "hint: keys come from the environment: set OPENAI_COMPATIBLE_API_KEY, and leave this out"
+                    "hint: leave it out, and keep it: llm-orc auth add PROVIDER; or export OPENAI_COMPATIBLE_API_KEY=..."
                 )
             ],
         ),
@@ -219,7 +219,7 @@ def test_a_profile() -> None:
             [
                 (
                     "review.yaml:3:1: a key does not belong in a file\n"
-                    "hint: keys come from the environment: set ANTHROPIC_API_KEY, and leave this out"
+                    "hint: leave it out, and keep it: llm-orc auth add anthropic; or export ANTHROPIC_API_KEY=..."
                 )
             ],
         ),
@@ -228,7 +228,7 @@ def test_a_profile() -> None:
             [
                 (
                     "review.yaml:3:21: a key does not belong in a file\n"
-                    "hint: keys come from the environment: set OPENAI_API_KEY, and leave this out"
+                    "hint: leave it out, and keep it: llm-orc auth add openai; or export OPENAI_API_KEY=..."
                 )
             ],
         ),
