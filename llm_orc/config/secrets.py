@@ -17,7 +17,8 @@ _VARIABLES = {
     "openai": "OPENAI_API_KEY",
     "openrouter": "OPENROUTER_API_KEY",
 }
-_OURS = {"anthropic-api": "anthropic", "google-gemini": "google"}
+_OURS = {**{name: name for name in _VARIABLES}, "anthropic-api": "anthropic", "google-gemini": "google"}
+"""What a provider that is named here is called by us."""
 
 
 def refuse_keys(document: Document, data: Any, path: KeyPath, provider: str = "") -> None:
@@ -33,7 +34,7 @@ def refuse_keys(document: Document, data: Any, path: KeyPath, provider: str = ""
             words = _BETWEEN.split(words[0])
         if any(map(_LOOKS_LIKE_KEY.fullmatch, words)) or (named and value):
             variable = _VARIABLES.get(provider, "OPENAI_COMPATIBLE_API_KEY")
-            hint = f"leave it out, and keep it: llm-orc auth add {_OURS.get(provider, provider or 'PROVIDER')}; or export {variable}=..."
+            hint = f"leave it out, and keep it: llm-orc auth add {_OURS.get(provider, 'PROVIDER')}; or export {variable}=..."
             document.fault_of_key(here, "a key does not belong in a file", hint)
             data[key] = None
             if isinstance(data, dict):
