@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from providers import providers
 from pydantic import BaseModel
 
 from llm_orc.cli.commands import COMMANDS
@@ -32,7 +33,7 @@ Places = Iterable[Mapping[str, Any]]
 def main(*, check: bool) -> int:
     """Bring the pages up to date, or say which are not."""
     stale = []
-    for name, text in {"yaml.md": keys(), "cli.md": commands(), "migration.md": refused()}.items():
+    for name, text in {"yaml.md": keys(), "cli.md": commands(), "migration.md": refused(), "providers.md": providers()}.items():
         page = DOCS / name
         old = page.read_text(encoding="utf-8")
         before, _, rest = old.partition(BEGIN)
@@ -167,6 +168,7 @@ SECTIONS: tuple[tuple[str, type[BaseModel], Callable[[Any], Places]], ...] = (
     ("Command agent", written.CommandAgent, agents("command")),
     ("Ensemble agent", written.EnsembleAgent, agents("ensemble")),
     ("Fan-out", written.FanOut, lambda data: [agent["fan_out"] for agent in data["agents"] if isinstance(agent.get("fan_out"), dict)]),
+    ("Retry", written.Retry, lambda data: [agent["retry"] for agent in data["agents"] if isinstance(agent.get("retry"), dict)]),
     ("Defaults", written.Defaults, at("defaults")),
     ("Variable", written.Variable, lambda data: data.get("variables", {}).values()),
     ("Limits", written.Limits, at("limits")),

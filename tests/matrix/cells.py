@@ -72,7 +72,7 @@ FAULTS = (
     Fault("500", "500", Kind.SERVER, _LATER, aimock=True),
     Fault("503", "503", Kind.SERVER, _LATER, aimock=True),
     Fault("529", "529", Kind.SERVER, _LATER, aimock=True),
-    Fault("reset-before", "reset before the reply", Kind.NETWORK, _AGAIN),
+    Fault("reset-before", "reset before the reply", Kind.NETWORK, _AGAIN, aimock=True),
     Fault("reset-during", "reset during the reply", Kind.NETWORK, _AGAIN, partial=True, aimock=True),
     Fault("early-end", "a stream that ends early, cleanly", Kind.NETWORK, _AGAIN, streamed=True, partial=True),
     Fault("html", "a web page, with status 200", Kind.MALFORMED, "base_url"),
