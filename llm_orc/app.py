@@ -77,7 +77,9 @@ class Known:
     @property
     def reach(self) -> Reach:
         """What providers may use."""
-        return Reach(self._layers.where.env, self._layers.trusted_hosts, self.find, self.card)
+        own = self._layers.settings.catalog
+        moved = {name: card.base_url for name, card in own.items() if card.base_url}
+        return Reach(self._layers.where.env, self._layers.trusted_hosts, self.find, moved, self.card)
 
     @property
     def keychain(self) -> "Keychain":

@@ -27,6 +27,8 @@ class Reach:
     """Each as `scheme://host:port`, lower case, the port always written."""
     find: Find | None = field(default=None, repr=False)
     """Where keys are looked up; None: in the environment alone."""
+    base_urls: Mapping[str, str] = field(default_factory=dict)
+    """Where the user says, for all profiles, that a provider listens; the environment goes before it."""
     card: Callable[[Profile], ModelCard] = lambda _: ModelCard()
     """What is known of a profile's model: the profile's own words, then the user's `catalog:`, then the shipped catalogue."""
 

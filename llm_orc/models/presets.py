@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +62,12 @@ PRESETS: Mapping[str, Preset] = {
 }
 
 
-def base_url_of(provider: str, env: Mapping[str, str]) -> str | None:
-    """Where a provider listens, when a profile does not say: the environment's word, else the usual place."""
+def base_url_of(provider: str, env: Mapping[str, str], own: Mapping[str, str] = MappingProxyType({})) -> str | None:
+    """Where a provider listens, when a profile does not say: the environment's word, else the user's own, else the usual place."""
     preset = PRESETS[provider]
     said = env.get(preset.listens, "").strip() if preset.listens else ""
     if not said:
-        return preset.base_url
+        return own.get(provider) or preset.base_url
     return _host_of_ollama(said) if provider == "ollama" else said
 
 

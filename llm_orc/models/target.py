@@ -70,7 +70,7 @@ class Target:
 def aim(profile: Profile, reach: Reach) -> Target:
     """Find a profile's server and decide about its key; raises ProblemError for a missing or unusable base_url."""
     preset = PRESETS[profile.provider]
-    base_url = profile.base_url or base_url_of(profile.provider, reach.env)
+    base_url = profile.base_url or base_url_of(profile.provider, reach.env, reach.base_urls)
     if base_url is None:
         what = f"profile '{profile.name}' says not where its server listens"
         raise ProblemError(Problem(what, hint="add base_url: http://HOST:PORT/v1"))
