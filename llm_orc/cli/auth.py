@@ -273,17 +273,20 @@ def _tried(terminal: "Terminal", credentials: "Sequence[tuple[str, Credential]]"
     """What the providers say to each, all at once; None where it works."""
     import asyncio
 
-    from llm_orc import app as program
+    from llm_orc.app import try_key
     from llm_orc.config.layers import read_layers
-    from llm_orc.domain.message import FailedError
+    from llm_orc.domain.message import FailedError, Failure, Kind
 
-    layers, try_key = read_layers(terminal.where), vars(program)["try_key"]
+    layers = read_layers(terminal.where)
 
     async def tried(provider: str, credential: "Credential") -> "Failure | None":
         try:
             await try_key(layers, provider, credential)
         except FailedError as error:
             return error.failure
+        except ProblemError as error:
+            problem = error.problems[0]
+            return Failure(Kind.INVALID_REQUEST, f"cannot be asked: {problem.what}", problem.hint)
         return None
 
     async def all_tried() -> "list[Failure | None]":

@@ -37,6 +37,11 @@ class Way:
     now: Callable[[], float] = time.time
     wait: Callable[[float], None] = time.sleep
 
+    @property
+    def asked(self) -> Mapping[str, str]:
+        """The scopes as a parameter; none at all where there are none."""
+        return {"scope": " ".join(self.scopes)} if self.scopes else {}
+
 
 def in_browser(issuer: Issuer, way: Way) -> Tokens:
     """Send the person to the issuer and wait until it sends them back; raises FailedError."""
@@ -50,7 +55,7 @@ def in_browser(issuer: Issuer, way: Way) -> Tokens:
             "response_type": "code",
             "client_id": way.client.id,
             "redirect_uri": redirect.uri,
-            "scope": " ".join(way.scopes),
+            **way.asked,
             "state": state,
             "code_challenge": challenge,
             "code_challenge_method": "S256",
@@ -71,7 +76,7 @@ def with_code(issuer: Issuer, way: Way) -> Tokens:
     """Show a code to type elsewhere and ask until it was typed; raises FailedError."""
     if not issuer.device:
         raise failed(Kind.INVALID_REQUEST, f"{issuer.url} has no login with a code", "log in in a browser: leave out --device")
-    form = {"client_id": way.client.id, "scope": " ".join(way.scopes)}
+    form = {"client_id": way.client.id, **way.asked}
     started = post(issuer.device, form)
     if started.error:
         raise _refused(started)

@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
@@ -21,6 +22,8 @@ SERVICE = "llm-orc vault"
 """What the vault's own key is called in the keyring."""
 Lock = Literal["passphrase", "new passphrase"] | None
 """What has to be typed before it can be opened; nothing where the keyring has its key."""
+_deriving = threading.Lock()
+"""One key at a time in a process: two with several lanes each wait for ever for the other's threads in OpenSSL."""
 
 
 class _Part(Read):
@@ -31,9 +34,9 @@ class Argon2(_Part):
     """How a passphrase becomes a key, in about 0.3 s; bounded, so that a file from elsewhere can neither weaken it nor eat the memory."""
 
     salt: Annotated[bytes, Field(min_length=16, max_length=64)]
-    iterations: Annotated[int, Field(ge=1, le=16)] = 3
-    lanes: Annotated[int, Field(ge=1, le=16)] = 4
-    memory_kib: Annotated[int, Field(ge=1 << 15, le=1 << 20)] = 1 << 17
+    iterations: Annotated[int, Field(ge=1, le=16)] = 5
+    lanes: Annotated[int, Field(ge=1, le=16)] = 1
+    memory_kib: Annotated[int, Field(ge=1 << 15, le=1 << 20)] = 1 << 16
 
     def key(self, passphrase: SecretStr) -> bytes:
         """32 bytes."""
@@ -123,7 +126,9 @@ class Vault:
             argon2 = None
         else:
             argon2 = Argon2(salt=os.urandom(16))
-            key = argon2.key(self._asked())
+            passphrase = self._asked()
+            with _deriving:
+                key = argon2.key(passphrase)
         self._keys[number, argon2] = key
         unchecked = Content(id=number, argon2=argon2, check=Sealed(nonce=bytes(12), data=bytes(16)))
         return unchecked.model_copy(update={"check": _sealed(key, b"", unchecked.bound())})
@@ -131,13 +136,15 @@ class Vault:
     def _key(self, content: Content) -> bytes:
         """The key that fits this vault; raises ProblemError."""
         known = content.id, content.argon2
-        if known not in self._keys:
+        with _deriving:
+            if known in self._keys:
+                return self._keys[known]
             key = content.argon2.key(self._asked()) if content.argon2 else self._from_ring(content)
             wrong = f"set {VARIABLE} to the one that it was made with" if content.argon2 else "move it away, and add your keys again"
             what = "this is not the passphrase of the vault" if content.argon2 else "the key in the keyring does not open the vault"
             self._opened(key, content.check, content.bound(), Problem(what, Place(str(self.file)), wrong))
             self._keys[known] = key
-        return self._keys[known]
+            return key
 
     def _from_ring(self, content: Content) -> bytes:
         kept = self._ring.get(SERVICE, content.id)

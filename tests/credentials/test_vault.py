@@ -53,6 +53,19 @@ def test_a_vault_gives_back_what_it_got(keychain: NewKeychain, vault: Path) -> N
     assert [secret(opened, name) for name in ("one", "two")] == ["sk-canary-one", "sk-canary-two"]
 
 
+def test_keys_that_are_opened_at_once_do_not_wait_for_each_other(keychain: NewKeychain, vault: Path) -> None:
+    """Two keys of several lanes each, made at once, wait in OpenSSL for each other for ever; the file may ask for that."""
+    content = json.loads(vault.read_bytes())
+    content["argon2"]["lanes"] = 4
+    vault.write_text(json.dumps(content))
+    credentials = [keychain().find("openai", None, name) for name in ("one", "two")]
+
+    async def both() -> list[BaseException | SecretStr]:
+        return await asyncio.gather(*(each.secret() for each in credentials if each), return_exceptions=True)
+
+    assert ["not the passphrase" in str(each) for each in asyncio.run(both())] == [True, True]
+
+
 def test_only_its_owner_can_read_it(vault: Path) -> None:
     umask = os.umask(0)
     try:

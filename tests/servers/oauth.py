@@ -89,7 +89,7 @@ class OAuthServer(ThreadServer):
         assert query["response_type"] == "code"
         assert query["code_challenge_method"] == "S256"
         code = f"code-{len(self.codes)}-canary"
-        self.codes[code] = Asked(query["client_id"], query["redirect_uri"], query["code_challenge"], query["scope"])
+        self.codes[code] = Asked(query["client_id"], query["redirect_uri"], query["code_challenge"], query.get("scope", ""))
         back = {"error": "access_denied"} if self.denies else {"code": code}
         answer = urlencode({**back, "state": query["state"], "iss": self.origin})
         connection.send(302, "", {"Location": f"{query['redirect_uri']}?{answer}"})
