@@ -220,17 +220,18 @@ def _money(cost: float) -> str:
 def _none(missing: Sequence[Wanted], catalog: Catalog) -> Iterable[Problem]:
     """The ways out, once for tiers and once for each set of capabilities."""
     servers = " or ".join(_CALLED.get(name, name) for name in catalog if name in PRESETS and PRESETS[name].key is None)
-    keys = " or ".join(f"{key}=..." for name in catalog if name in PRESETS and (key := PRESETS[name].key))
-    export = [f"export {keys}"] if keys else []
+    clouds = [name for name in catalog if name in PRESETS and PRESETS[name].key]
+    others = f" (or {', '.join(clouds[1:])})" if clouds[1:] else ""
+    keep = [f"keep a key: llm-orc auth add {clouds[0]}{others}"] if clouds else []
     if plain := [tier for tier, capabilities in missing if not capabilities]:
         start = [f"start {servers} with a chat model loaded"] if servers else []
-        hint = ", or ".join([*start, *export, "run what needs no model: --offline"])
+        hint = ", or ".join([*start, *keep, "run what needs no model: --offline"])
         yield Problem(f"no model can be reached for {' and '.join(plain)}", hint=hint)
     for tier, capabilities in missing:
         if capabilities:
             words = _words(capabilities)
             give = [f"give {servers} a model with {words}"] if servers else []
-            hint = ", or ".join([*give, *export, "name a profile that has it: --profile NAME"])
+            hint = ", or ".join([*give, *keep, "name a profile that has it: --profile NAME"])
             yield Problem(f"no model with {words} can be reached for {tier}", hint=hint)
 
 

@@ -14,7 +14,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from llm_orc.domain.event import Delta
+from llm_orc.domain.event import Delta, Warned
 from llm_orc.domain.message import NO_USAGE, FailedError, Failure, FinishReason, Kind, Message, Reply, Request, Tell
 from llm_orc.domain.profile import Endpoint, Profile
 from llm_orc.models.base import BaseModel, Options, estimated, messages_of
@@ -64,6 +64,8 @@ async def answer(request: Request, tell: Tell) -> Reply:
     if size > WINDOW:
         what = f"the embedded model reads {WINDOW:,} characters at most, and these are {size:,}"
         raise FailedError(Failure(Kind.CONTEXT_LENGTH, what, "send less, or split the input with fan_out"), usage=NO_USAGE)
+    if unread := [key for key in ("temperature", "top_p") if getattr(request.profile, key)]:
+        tell(Warned(request.node, f"the embedded model quotes, and has no {' and no '.join(unread)}"))
     extract = partial(_extracted, messages, request.profile)
     text = await asyncio.to_thread(extract) if size > LARGE else extract()
     text, finish = _cut(text, request.profile)
@@ -81,7 +83,9 @@ def _extracted(messages: Sequence[Message], profile: Profile) -> str:
     listed = bool(_LIST_ASKED.search(f"{role}\n{task.words}"))
     quotes = rank(task.material, weigh(task.words, role), number or USUAL, fill=listed or number is not None)
     if not quotes:
-        raise FailedError(Failure(Kind.EMPTY, "the embedded model found no words to quote", "give it text as input"), usage=NO_USAGE)
+        raise FailedError(
+            Failure(Kind.INVALID_REQUEST, "the embedded model found no words to quote", "give it text as input"), usage=NO_USAGE
+        )
     if listed:
         return json.dumps([quote.text.strip() for quote in quotes], ensure_ascii=False)
     return "\n".join((HEADER, *map(str, quotes)))

@@ -251,7 +251,7 @@ async def test_without_anything_the_problem_names_the_ways_out(key: str | None) 
 
     assert found.what == "no model can be reached for fast and careful"
     assert found.hint == (
-        "start LM Studio's server or Ollama with a chat model loaded, or export ANTHROPIC_API_KEY=... or OPENAI_API_KEY=..., "
+        "start LM Studio's server or Ollama with a chat model loaded, or keep a key: llm-orc auth add anthropic (or openai), "
         "or run what needs no model: --offline"
     )
 
@@ -316,7 +316,7 @@ async def test_where_no_model_can_the_problem_names_the_ways_out(ollama_server: 
 
     assert found.what == "no model with vision can be reached for careful"
     assert found.hint == (
-        "give LM Studio's server or Ollama a model with vision, or export ANTHROPIC_API_KEY=... or OPENAI_API_KEY=..., "
+        "give LM Studio's server or Ollama a model with vision, or keep a key: llm-orc auth add anthropic (or openai), "
         "or name a profile that has it: --profile NAME"
     )
 

@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm_orc.domain.event import Delta, Happening
+from llm_orc.domain.event import Delta, Happening, Warned
 from llm_orc.domain.message import FailedError, Kind, Message, Reply, Request
 from llm_orc.domain.profile import Profile
-from llm_orc.models.embedded import answer
+from llm_orc.models.base import Reach
+from llm_orc.models.embedded import Embedded, answer
 from llm_orc.models.extract import HEADER
 
 SHOP = (Path(__file__).parents[2] / "ensembles" / "examples" / "shop.py").read_text()
@@ -73,7 +74,7 @@ async def test_whatever_the_input_nothing_is_quoted_that_is_not_there(text: str,
     try:
         reply = await ask(text, role)
     except FailedError as error:
-        assert error.failure.kind is Kind.EMPTY  # noqa: PT017 - either outcome is right for some text
+        assert error.failure.kind is Kind.INVALID_REQUEST  # noqa: PT017 - either outcome is right for some text
         assert not any(map(str.isalnum, text))
         return
     for line in quotes(reply.text).values():
@@ -231,5 +232,14 @@ async def test_without_a_word_there_is_nothing_to_quote(text: str) -> None:
     with pytest.raises(FailedError) as caught:
         await ask(text)
 
-    assert caught.value.failure.kind is Kind.EMPTY
+    assert caught.value.failure.kind is Kind.INVALID_REQUEST
     assert caught.value.failure.hint
+
+
+async def test_a_parameter_that_it_does_not_have_is_named_in_a_warning() -> None:
+    told: list[Happening] = []
+    request = Request(
+        "a", (Message("user", "Quote the line: the cat sat"),), Profile(model="extract", provider="embedded", temperature=0.5)
+    )
+    await Embedded("embedded", Reach()).ask(request.profile)(request, told.append)
+    assert [event.what for event in told if isinstance(event, Warned)] == ["the embedded model quotes, and has no temperature"]
