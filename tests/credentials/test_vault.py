@@ -66,6 +66,16 @@ def test_keys_that_are_opened_at_once_do_not_wait_for_each_other(keychain: NewKe
     assert ["not the passphrase" in str(each) for each in asyncio.run(both())] == [True, True]
 
 
+def test_providers_stand_beside_each_other(keychain: NewKeychain, vault: Path) -> None:
+    keychain().add("anthropic", "one", KEY)
+    assert secret(keychain()) == "sk-canary-one"
+    kept = keychain().named("anthropic", "one")
+    assert kept is not None
+    keychain().remove(kept)
+    assert secret(keychain()) == "sk-canary-one"
+    assert set(json.loads(vault.read_bytes())["secrets"]) == {"openai"}
+
+
 def test_only_its_owner_can_read_it(vault: Path) -> None:
     umask = os.umask(0)
     try:
