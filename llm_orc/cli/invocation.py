@@ -144,7 +144,7 @@ class _Call:
             async with Live(stderr.file, self.run, color=stderr.color) as live:
                 yield [live.tell]
         elif self.view == "lines":
-            yield [Talk(self.terminal.say, self.run, color=stderr.color, width=stderr.width).tell]
+            yield [Talk(self.terminal.say, self.run, verbose=self.wanted.verbose, color=stderr.color, width=stderr.width).tell]
         else:
             yield []
 
@@ -160,7 +160,7 @@ class _Call:
         except ProblemError as error:
             problems += error.problems
         stderr = self.terminal.stderr
-        self.say(summary(self.run, color=stderr.color, width=stderr.width))
+        self.say(summary(self.run, verbose=self.wanted.verbose, color=stderr.color, width=stderr.width))
         self.terminal.tell(problems)
         if closed:
             self.say([f"failed on: {self.wanted.fail_on}"])

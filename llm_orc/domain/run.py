@@ -253,10 +253,11 @@ def _wait(run: Run, node: Node, event: Waiting) -> None:
 
 def _go_on(run: Run, node: Node, at: float) -> None:
     """Nothing keeps the node any more."""
+    waited = 0.0 if node.waiting_since is None else at - node.waiting_since
     if node.waiting_at:
         _at(run, node.waiting_at).wait(node.waiting_for, -1)
-    if node.waiting_since is not None:
-        node.waited += at - node.waiting_since
+        _at(run, node.waiting_at).waited += waited
+    node.waited += waited
     node.waiting_for, node.waiting_at, node.waiting_since = "", "", None
 
 

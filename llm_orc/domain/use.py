@@ -16,6 +16,8 @@ class EndpointUse:
     """Sent so far."""
     queued: dict[str, int] = field(default_factory=dict)
     """Limit -> how many calls wait for it."""
+    waited: float = 0.0
+    """Seconds that calls have stood in these queues, all together."""
 
     @property
     def waiting(self) -> int:

@@ -11,11 +11,12 @@ from rich.console import Console, ConsoleOptions
 from rich.segment import Segment
 from rich.style import Style
 
-from llm_orc.domain.event import Answered, Cancelled, Delta, Failed, Happening, Skipped, Started, Submitted
+from llm_orc.domain.event import Answered, Cancelled, Delta, Failed, FellBack, Happening, Repairing, Retrying, Skipped, Started, Submitted
 from llm_orc.domain.message import Status
 from llm_orc.domain.run import Node, Run
+from llm_orc.domain.use import EndpointUse
 from llm_orc.render.safe import harmless, one_line
-from llm_orc.render.words import STATE_COLORS, counted, listed, seconds, tokens
+from llm_orc.render.words import STATE_COLORS, cost_of, counted, listed, seconds, tokens
 
 Row = list[Segment]
 MARKS: dict[Status, str] = {"pending": "·", "running": "●", "succeeded": "✓", "failed": "✗", "skipped": "-", "cancelled": "✗"}
@@ -27,6 +28,11 @@ BOLD, DIM, PLAIN = Style(bold=True), Style(dim=True), Style()
 WIDEST_NAME = 28
 LETTERS_PER_TOKEN = 4
 FOCUS_ROWS = 6
+SERVERS_ROWS = 6
+"""Rows of a terminal from which on one tells of the servers."""
+RETRY = "retry"
+LOADING = "loading "
+"""How a node says that it waits for another attempt, or for a model."""
 
 
 @dataclass(slots=True)
@@ -55,6 +61,8 @@ class View:
                 self.letters[event.node] += len(event.text)
                 if self.focus not in self.running:
                     self.focus = event.node
+            case Retrying() | FellBack() | Repairing():
+                self.letters[event.node] = 0
             case Submitted():
                 self.phase_of[event.node] = self.phase_of[event.parent] if event.parent else event.phase
                 self._becomes(event.node, "pending")
@@ -109,8 +117,9 @@ class Frame:
     def rows(self) -> list[Row]:
         """At most `height` of them."""
         focus = self._focus(min(FOCUS_ROWS, self.height // 4)) if self.height >= 10 else []
-        tree = self._tree(self.height - len(focus) - 1)
-        return [*tree, *focus, self._totals()][-self.height :]
+        servers = self._servers() if self.height >= SERVERS_ROWS else []
+        tree = self._tree(self.height - len(focus) - len(servers) - 1)
+        return [*tree, *focus, *servers, self._totals()][-self.height :]
 
     # The tree
 
@@ -176,8 +185,8 @@ class Frame:
         end = self.now if status == "running" else node.ended_at
         timer = "" if node.started_at is None or end is None else seconds(end - node.started_at)
         used = tokens(node.usage)
-        if status == "running" and self.view.letters[node.id]:
-            used = f"~{counted(self.view.letters[node.id] // LETTERS_PER_TOKEN, 'token')}"
+        if status == "running" and (letters := self.view.letters[node.id]):
+            used = f"~{counted(node.usage.total + letters // LETTERS_PER_TOKEN, 'token')}"
         style = STYLES[status]
         return [
             Segment(f"{marks[status]} ", style),
@@ -188,15 +197,16 @@ class Frame:
 
     def _detail(self, node: Node) -> str:
         match node.status:
-            case "pending" if node.waiting_for:
-                return f"waits: {one_line(node.waiting_for)}"
+            case "pending" | "running" if node.waiting_for:
+                return _waits(node.waiting_for)
             case "pending":
                 waited = [name for name in node.depends_on if self.view.states.get(name) in {"pending", "running"}]
                 return f"after {listed(waited)}" if waited else ""
             case "running" if node.expected is not None:
                 return f"{self.view.ended_below[node.id]:,} of {node.expected:,}"
             case "running" | "succeeded":
-                return one_line(node.model) or node.body
+                instead = f", {node.fell_back[0][0]} failed" if node.fell_back else ""
+                return one_line(f"{node.model}{instead}") or node.body
             case _:
                 return one_line(f"{node.status}: {node.cause}")
 
@@ -209,14 +219,35 @@ class Frame:
             return []
         node = view.run.nodes[view.focus]
         text = _tail(node.pieces, room * self.width) or _tail(node.thinking, room * self.width)
+        if not text:
+            return []
         lines = [part for line in text.rstrip().split("\n")[-room:] for part in _wrapped(line, self.width - 3)][-room:]
         style = PLAIN if node.pieces else DIM
         return [[], [Segment(one_line(node.id), STYLES["running"])], *([Segment(f"  {line}", style)] for line in lines), []]
 
+    def _servers(self) -> list[Row]:
+        """One row for all of them, those that are busy first."""
+        used = sorted(self.view.run.endpoints.items(), key=lambda each: (-each[1].waiting, -each[1].running))
+        return [[Segment("; ".join(f"{one_line(name)} {_calls(name, use)}" for name, use in used), DIM)]] if used else []
+
     def _totals(self) -> Row:
         run = self.view.run
-        parts = (_states(self.view.counts), tokens(run.usage), seconds(self.now - run.started_at) if run.started_at else "")
+        cost = cost_of(run, unpriced=bool(run.unpriced))
+        parts = (_states(self.view.counts), tokens(run.usage), cost, seconds(self.now - run.started_at) if run.started_at else "")
         return [Segment("  ".join(filter(None, parts)))]
+
+
+def _calls(name: str, use: EndpointUse) -> str:
+    """`3 running, 12 queued (requests_per_minute), peak 5`."""
+    limits = ", ".join(one_line(limit) for limit in use.queued if limit != name)
+    queued = f"{use.waiting:,} queued{f' ({limits})' if limits else ''}" if use.queued else ""
+    return ", ".join(filter(None, (f"{use.running:,} running", queued, f"peak {use.peak:,}")))
+
+
+def _waits(what: str) -> str:
+    if what == RETRY:
+        return "waits to try again"
+    return one_line(what if what.startswith(LOADING) else f"waits: {what}")
 
 
 def _states(counts: Counter[Status]) -> str:

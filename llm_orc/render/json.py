@@ -12,6 +12,7 @@ from llm_orc.domain.event import Happening
 from llm_orc.domain.message import Reply, Usage
 from llm_orc.domain.run import Node, Run
 from llm_orc.domain.said import parsed
+from llm_orc.domain.use import EndpointUse
 from llm_orc.render.formats import Paper
 
 VERSION = 1
@@ -54,7 +55,23 @@ def document(run: Run, *, verbose: bool = False) -> dict[str, Any]:
             "usage": plain(run.usage),
             "cost": None if run.unpriced else run.cost,
             "seconds": _seconds(run.seconds),
+            "waited": _seconds(sum(node.waited for node in run.nodes.values())),
+            "models": {
+                name: {"usage": plain(spent.usage), "cost": None if name in run.unpriced else spent.cost}
+                for name, spent in run.models.items()
+            },
+            "endpoints": {name: _endpoint(use) for name, use in run.endpoints.items()},
         },
+    }
+
+
+def _endpoint(use: EndpointUse) -> dict[str, Any]:
+    return {
+        "requests": use.requests,
+        "peak": use.peak,
+        "running": use.running,
+        "queued": use.waiting,
+        "waited": _seconds(use.waited),
     }
 
 
@@ -67,16 +84,29 @@ def _agent(run: Run, node: Node, *, verbose: bool) -> dict[str, Any]:
         "cause": node.cause or None,
         "text": reply.text if reply else None,
         "json": plain(_parsed(reply)) if reply else None,
+        "partial": None if reply else node.text or None,
         "prompt": _prompt(node.prompt, verbose=verbose),
         "profile": node.profile or None,
         "provider": node.provider or None,
         "model": node.model or None,
-        "attempts": reply.attempts if reply else None,
+        "attempts": node.sent or None,
+        "fell_back": [{"profile": profile, "cause": str(failure)} for profile, failure in node.fell_back],
+        "finish": reply.finish if reply and node.sent else None,
         "usage": plain(node.usage),
+        "window": _window(node),
         "cost": None if unpriced else node.cost,
         "seconds": _seconds(node.seconds),
+        "waited": _seconds(node.waited),
         "children": children,
     }
+
+
+def _window(node: Node) -> dict[str, Any] | None:
+    """How much of the model's context window the last request and its reply took."""
+    size = node.context_window
+    if size is None:
+        return None
+    return {"size": size, "used": node.taken, "available": max(size - node.taken, 0), "utilisation": round(node.taken / size, 4)}
 
 
 def _seconds(seconds: float | None) -> float | None:

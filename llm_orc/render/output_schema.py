@@ -2,7 +2,7 @@
 
 from typing import Any, get_args
 
-from llm_orc.domain.message import Status
+from llm_orc.domain.message import FinishReason, Status
 from llm_orc.domain.run import RunStatus
 from llm_orc.render.json import VERSION
 
@@ -22,12 +22,29 @@ def output_schema() -> dict[str, Any]:
             status={"enum": list(get_args(RunStatus))},
             result={"type": "string", "description": "What the text format prints; empty where no leaf succeeded."},
             agents={"type": "array", "items": {"$ref": "#/$defs/agent"}, "description": "In file order, 'synthesis' last."},
-            totals=_object(
-                usage={"$ref": "#/$defs/usage"}, cost=_cost("null if a call has no known price"), seconds=_seconds("Wall time.")
-            ),
+            totals=_totals(),
         ),
         "$defs": {"agent": _agent(), "prompt": _prompt(), "usage": _usage()},
     }
+
+
+def _totals() -> dict[str, Any]:
+    spent = _object(usage={"$ref": "#/$defs/usage"}, cost=_cost("null if the price is not known"))
+    endpoint = _object(
+        requests={**_COUNT, "description": "How many were sent."},
+        peak={**_COUNT, "description": "The most that went on at once."},
+        running={**_COUNT, "description": "How many were going on at the end."},
+        queued={**_COUNT, "description": "How many were waiting at the end."},
+        waited=_seconds("Spent in its queues, all calls together."),
+    )
+    return _object(
+        usage={"$ref": "#/$defs/usage"},
+        cost=_cost("null if a call has no known price"),
+        seconds=_seconds("Wall time."),
+        waited=_seconds("Spent in queues, between attempts and while models were loaded, all agents together."),
+        models={"type": "object", "additionalProperties": spent, "description": "By the model that answered, failed attempts included."},
+        endpoints={"type": "object", "additionalProperties": endpoint, "description": "By server."},
+    )
 
 
 def _agent() -> dict[str, Any]:
@@ -37,15 +54,41 @@ def _agent() -> dict[str, Any]:
         cause={**_TEXT, "description": "Why there is no reply."},
         text={**_TEXT, "description": "The reply; null where there is none."},
         json={"description": "The reply as JSON, whole or its only fenced block; null where it is none."},
+        partial={**_TEXT, "description": "What had come of a reply that never was whole; null where there is a reply."},
         prompt={"$ref": "#/$defs/prompt"},
-        profile=_TEXT,
+        profile={**_TEXT, "description": "The profile asked last: where there is a reply, the one that answered."},
         provider=_TEXT,
         model={**_TEXT, "description": "The model that really answered."},
-        attempts={"type": ["integer", "null"], "minimum": 1, "description": "How many requests the reply took."},
+        attempts={
+            "type": ["integer", "null"],
+            "minimum": 1,
+            "description": "How many requests were sent, those of fallbacks and repairs included; null where none was.",
+        },
+        fell_back={
+            "type": "array",
+            "items": _object(profile={"type": "string"}, cause={"type": "string"}),
+            "description": "The profiles that could not answer, in order, and why.",
+        },
+        finish={"enum": [*get_args(FinishReason), None], "description": "Why a model's reply ends: 'length' is one cut by max_tokens."},
         usage={"$ref": "#/$defs/usage"},
+        window={"oneOf": [{"type": "null"}, _window()], "description": "The context window; null where its size is not known."},
         cost=_cost("null if the price is not known"),
         seconds={**_seconds("From the first slot to the end; null if it never started."), "type": ["number", "null"]},
+        waited=_seconds("Spent in queues, between attempts and while a model was loaded."),
         children={"type": "array", "items": {"$ref": "#/$defs/agent"}, "description": "Of a fan-out or an ensemble, in order."},
+    )
+
+
+def _window() -> dict[str, Any]:
+    return _object(
+        size={**_COUNT, "description": "Tokens of prompt and reply together."},
+        used={**_COUNT, "description": "Those that the last request and its reply took."},
+        available=_COUNT,
+        utilisation={
+            "type": "number",
+            "minimum": 0,
+            "description": "The share used; above 1 where the server has more room than is known.",
+        },
     )
 
 

@@ -3,7 +3,20 @@
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 
-from llm_orc.domain.event import Answered, Cancelled, Failed, Happening, RunStarted, Skipped, Warned
+from llm_orc.domain.event import (
+    Answered,
+    Cancelled,
+    Failed,
+    FellBack,
+    Happening,
+    Loading,
+    Queued,
+    Repairing,
+    Retrying,
+    RunStarted,
+    Skipped,
+    Warned,
+)
 from llm_orc.domain.message import Failure, Status
 from llm_orc.domain.run import Node, Run
 from llm_orc.render.safe import harmless, one_line
@@ -13,6 +26,8 @@ WIDEST_NAME = 24
 """Columns that names are padded to at most."""
 TAIL = 8
 """Lines of a cause, at most, below its first one: the last are those that say what went wrong."""
+LONG = 5.0
+"""Seconds between two attempts from which on everybody is told."""
 ENDS = {"interrupt": "interrupted", "terminate": "terminated", "timeout": "the run's time is up", "budget": "the run's budget is spent"}
 ORDER: tuple[Status, ...] = ("succeeded", "failed", "skipped", "cancelled", "running", "pending")
 
@@ -20,23 +35,31 @@ ORDER: tuple[Status, ...] = ("succeeded", "failed", "skipped", "cancelled", "run
 class Talk:
     """One line per agent as it ends, for `-v` and for terminals that cannot show more. The run hears each event first.
 
+    What delays an agent is said too: with `verbose` all of it, else only what takes long or changes who answers.
     The whole of a cause and its hint are left to the summary, which says them once for all agents.
     """
 
-    def __init__(self, write: Callable[[str], None], run: Run, *, color: bool = False, width: int | None = None) -> None:
-        self._write, self._run, self._color, self._width = write, run, color, width
+    def __init__(
+        self, write: Callable[[str], None], run: Run, *, verbose: bool = False, color: bool = False, width: int | None = None
+    ) -> None:
+        self._write, self._run, self._verbose, self._color, self._width = write, run, verbose, color, width
         self._widest = 0
+        self._warned: set[tuple[str, str]] = set()
 
     def tell(self, event: Happening) -> None:
-        """Write the line, if the event ends an agent or warns."""
+        """Write the line, if the event ends an agent, delays it or warns."""
         match event:
             case RunStarted():
                 names = [name for phase in event.phases for name in phase]
                 self._widest = min(WIDEST_NAME, max(map(len, names), default=0))
             case Answered() | Failed() | Skipped() | Cancelled():
                 self._say(self._ended(self._run.nodes[event.node]))
-            case Warned():
-                self._say(_warning(event.node, event.what, color=self._color))
+            case Queued() | Loading() | Retrying() | FellBack() | Repairing():
+                if line := _delay(event, verbose=self._verbose):
+                    self._say(f"{event.node:<{self._widest}}  {ink(line, 'dim', color=self._color)}")
+            case Warned() if (event.node, event.what) not in self._warned:
+                self._warned.add((event.node, event.what))
+                self._say(_warning([event.node], event.what, color=self._color))
             case _:
                 pass
 
@@ -49,18 +72,49 @@ class Talk:
         return "  ".join((f"{node.id:<{self._widest}}", state, *filter(None, rest))).rstrip()
 
 
-def summary(run: Run, *, color: bool = False, width: int | None = None) -> list[str]:
-    """The last lines: warnings, what failed and why, what was skipped and why, and what all of it took; wrapped where there is a width."""
+def _delay(event: Queued | Loading | Retrying | FellBack | Repairing, *, verbose: bool) -> str:
+    """Why an agent has no reply yet; nothing where that is not worth a line."""
+    match event:
+        case FellBack():
+            return f"falls back to {one_line(event.profile)}  {_head(str(event.failure))}"
+        case Loading():
+            return f"waits until {one_line(event.model)} is loaded"
+        case Retrying() if verbose or event.seconds >= LONG:
+            return f"retries in {seconds(event.seconds)}  {_head(str(event.failure))}"
+        case Repairing() if verbose:
+            return f"is asked to mend its reply  {_head(event.what)}"
+        case Queued() if verbose:
+            at = f" at {one_line(event.endpoint)}" if event.endpoint else ""
+            return f"waits for a place{at}" if event.limit == event.endpoint else f"waits for {one_line(event.limit)}{at}"
+        case _:
+            return ""
+
+
+def summary(run: Run, *, verbose: bool = False, color: bool = False, width: int | None = None) -> list[str]:
+    """The last lines: warnings, what failed and why, what was skipped and why, who answered instead of whom, and what all of it took.
+
+    With `verbose` also what each server and model took; wrapped where there is a width.
+    """
     lines = (
-        *(_warning(node, what, color=color) for node, what in dict.fromkeys(run.warnings)),
+        *_warnings(run, color=color),
         *_failed(run, color=color),
         *_without_reply(run, "skipped", color=color),
         *_without_reply(run, "cancelled", color=color),
         *_synthesis(run, color=color),
+        *_fell_back(run, color=color),
+        *((*_cut(run, color=color), *_use(run, color=color)) if verbose else ()),
         *_unpriced(run, color=color),
         _totals(run, color=color),
     )
     return [*chain.from_iterable(folded(line, width) for line in lines)]
+
+
+def _warnings(run: Run, *, color: bool) -> Iterator[str]:
+    """Each once, with the agents that it is about."""
+    groups: dict[str, dict[str, None]] = {}
+    for node, what in run.warnings:
+        groups.setdefault(what, {})[node] = None
+    return (_warning(nodes, what, color=color) for what, nodes in groups.items())
 
 
 def _failed(run: Run, *, color: bool) -> Iterator[str]:
@@ -92,6 +146,35 @@ def _synthesis(run: Run, *, color: bool) -> Iterator[str]:
             yield _hint(run.failure, color=color)
 
 
+def _fell_back(run: Run, *, color: bool) -> Iterator[str]:
+    """Of replies whose profile is not the agent's own; how every profile failed is said of an agent without one."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for node in run.nodes.values():
+        if node.fell_back and node.reply:
+            causes = "; ".join(f"{profile}: {_head(str(failure))}" for profile, failure in node.fell_back)
+            groups.setdefault((node.profile or node.model, node.fell_back[0][0], causes), []).append(node.id)
+    for (answered, instead, causes), names in groups.items():
+        told = one_line(f"{answered} answered instead of {instead} ({causes})")
+        yield f"{ink('fell back', 'yellow', color=color)}  {listed(names)}: {told}"
+
+
+def _cut(run: Run, *, color: bool) -> Iterator[str]:
+    if names := [node.id for node in run.nodes.values() if node.sent and node.reply and node.reply.finish == "length"]:
+        yield f"{ink('cut', 'yellow', color=color)}  {listed(names)}: the reply is as long as it may be: raise max_tokens"
+
+
+def _use(run: Run, *, color: bool) -> Iterator[str]:
+    """What each server had to do, and what each model took where there are several."""
+    for name, use in run.endpoints.items():
+        waited = f"{seconds(use.waited)} waited for a place" if use.waited else ""
+        parts = (counted(use.requests, "request"), f"at most {use.peak:,} at once", waited)
+        yield f"{ink(one_line(name), 'dim', color=color)}  {', '.join(filter(None, parts))}"
+    if len(run.models) > 1:
+        for name, spent in run.models.items():
+            cost = cost_of(spent, unpriced=False) if name not in run.unpriced else ""
+            yield "  ".join(filter(None, (ink(one_line(name), "dim", color=color), tokens(spent.usage), cost)))
+
+
 def _unpriced(run: Run, *, color: bool) -> Iterator[str]:
     if run.unpriced:
         models = listed(sorted(map(one_line, run.unpriced)))
@@ -104,7 +187,7 @@ def _totals(run: Run, *, color: bool) -> str:
         counts[node.status] += 1
     states = ", ".join(f"{number:,} {status}" for status, number in counts.items() if number)
     status = "green" if run.status == "succeeded" else "yellow" if run.status == "partial" else "red"
-    parts = (ENDS.get(run.cause, ""), states, seconds(run.seconds), tokens(run.usage), cost_of(run))
+    parts = (ENDS.get(run.cause, ""), states, seconds(run.seconds), tokens(run.usage), cost_of(run, unpriced=bool(run.unpriced)))
     return "  ".join((ink(f"{run.ensemble} {run.status}", "bold", status, color=color), *filter(None, parts)))
 
 
@@ -128,5 +211,6 @@ def _hint(failure: Failure, *, color: bool) -> str:
     return ink("hint:", "cyan", color=color) + f" {one_line(failure.hint)}"
 
 
-def _warning(node: str, what: str, *, color: bool) -> str:
-    return f"{ink('warning', 'yellow', color=color)}  {f'{node}: ' if node else ''}{one_line(what)}"
+def _warning(nodes: Iterable[str], what: str, *, color: bool) -> str:
+    names = listed(filter(None, nodes))
+    return f"{ink('warning', 'yellow', color=color)}  {f'{names}: ' if names else ''}{one_line(what)}"

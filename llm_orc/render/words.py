@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 
 from llm_orc.domain.message import Usage
 from llm_orc.domain.run import Run
+from llm_orc.domain.use import Spending
 
 CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 STATE_COLORS = {"pending": "dim", "running": "cyan", "succeeded": "green", "failed": "red", "skipped": "yellow", "cancelled": "yellow"}
@@ -61,11 +62,11 @@ def dollars(cost: float) -> str:
     return f"${cost:.2f}" if cost >= 0.1 else f"${cost:.2g}" if cost >= 0.0001 else "under $0.0001"
 
 
-def cost_of(run: Run) -> str:
-    """What the run cost: `at least` where the price of some call is not known, nothing where no price is."""
-    if run.cost is None or (run.unpriced and not run.cost):
+def cost_of(spent: Run | Spending, *, unpriced: bool) -> str:
+    """What it cost: `at least` where the price of some call is not known, `~` where tokens are our own count, nothing where no price is."""
+    if spent.cost is None or (unpriced and not spent.cost):
         return ""
-    return f"{'at least ' if run.unpriced else ''}{dollars(run.cost)}"
+    return f"{'at least ' if unpriced else ''}{'~' if spent.usage.estimated and spent.cost else ''}{dollars(spent.cost)}"
 
 
 def listed(names: Iterable[str], shown: int = SHOWN) -> str:

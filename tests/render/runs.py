@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from llm_orc.domain.ensemble import Ensemble
-from llm_orc.domain.event import Answered, Delta, Happening, Received, RunEnded, RunStarted, Started, Submitted
+from llm_orc.domain.event import Answered, Delta, Happening, Received, RunEnded, RunStarted, Sent, Started, Submitted
 from llm_orc.domain.message import Reply, Usage
 from llm_orc.domain.plan import Plan
 from llm_orc.domain.profile import Profile
@@ -26,10 +26,10 @@ def plan_of(*agents: Mapping[str, Any], ensembles: Iterable[Ensemble] = (), **ke
 
 
 def numbered(events: Iterable[Happening], begin: float = 1_000.0, step: float = 0.5) -> Iterator[Happening]:
-    """The events with their numbers, half a second apart; an attempt's end is the moment of what follows."""
+    """The events with their numbers, half a second apart; an attempt begins with what is before it, and ends with what follows."""
     at = begin - step
     for number, event in enumerate(events, 1):
-        at += 0 if isinstance(event, Received) else step
+        at += 0 if isinstance(event, Sent | Received) else step
         yield replace(event, seq=number, at=at + step if isinstance(event, Received) else at)
 
 
@@ -55,8 +55,9 @@ def answered(name: str, text: str, **reply: Any) -> tuple[Happening, ...]:
     said = Reply(**{"text": text, "usage": Usage(100, 10), "model": "small", **reply})
     return (
         Started(name, "Look at it.", "default", "openai-compatible", "small"),
+        Sent(name, "127.0.0.1:8000", "default", "openai-compatible", "small", 1_000),
         *words,
-        Received(name, "", said.model or "", said.usage, said.cost),
+        Received(name, "127.0.0.1:8000", said.model or "", said.usage, said.cost),
         Answered(name, said),
     )
 

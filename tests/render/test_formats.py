@@ -7,7 +7,23 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from llm_orc.domain.ensemble import Ensemble
-from llm_orc.domain.event import Answered, Cancelled, Delta, Failed, Received, RunEnded, RunStarted, Skipped, Started, Submitted, Warned
+from llm_orc.domain.event import (
+    Answered,
+    Cancelled,
+    Delta,
+    Failed,
+    FellBack,
+    Queued,
+    Received,
+    Retrying,
+    RunEnded,
+    RunStarted,
+    Sent,
+    Skipped,
+    Started,
+    Submitted,
+    Warned,
+)
 from llm_orc.domain.message import Failure, Kind, Reply, Usage
 from llm_orc.domain.problem import ProblemError
 from llm_orc.render.formats import FORMATS, open_format
@@ -152,20 +168,23 @@ def test_json_is_what_the_design_promises() -> None:
     assert list(out) == ["version", "run", "ensemble", "status", "result", "agents", "totals"]
     assert [out[key] for key in ("version", "run", "ensemble", "status", "result")] == [1, "r7", "review", "partial", "ship it"]
     facts, per_file, late, judge = out["agents"]
-    assert list(facts) == (
-        "name status cause text json prompt profile provider model attempts usage cost seconds children".split()  # noqa: SIM905
-    )
+    promised = "name status cause text json prompt profile provider model attempts usage cost seconds children"
+    added = "partial fell_back finish window waited"
+    assert set(facts) == {*promised.split(), *added.split()}
     assert facts["json"] == {"files": 3}
     assert (facts["profile"], facts["model"], facts["prompt"]) == (None, None, None)
     assert per_file["json"] == ["fine", None]
     assert [child["name"] for child in per_file["children"]] == ["per_file[0]", "per_file[1]"]
-    assert per_file["children"][0]["attempts"] == 2
+    assert (facts["attempts"], per_file["attempts"], per_file["children"][0]["attempts"]) == (None, None, 1)
     assert per_file["children"][1] | {"seconds": 0, "usage": 0} == {
-        **dict.fromkeys(("text", "json", "prompt", "profile", "provider", "model", "attempts", "cost")),
+        **dict.fromkeys(("text", "json", "prompt", "profile", "provider", "model", "attempts", "finish", "window", "cost")),
         "name": "per_file[1]",
         "status": "failed",
         "cause": "network: 127.0.0.1:8000 does not answer",
+        "partial": "half",
+        "fell_back": [],
         "seconds": 0,
+        "waited": 0,
         "usage": 0,
         "children": [],
     }
@@ -176,6 +195,51 @@ def test_json_is_what_the_design_promises() -> None:
     assert judge["usage"] == {"input": 50, "output": 5, "total": 55, "cached": 20, "reasoning": 2, "estimated": True}
     assert (judge["seconds"], judge["prompt"], judge["provider"]) == (1.5, "Look at it.", "openai-compatible")
     assert out["totals"]["usage"]["total"] == 110 + 7 + 55
+
+
+def test_json_says_what_attempts_waits_fallbacks_servers_and_models_there_were() -> None:
+    """Each event is half a second after the one before it; an attempt begins and ends with its neighbours."""
+    page, sheet = paper()
+    played(
+        open_format("json", page),
+        *begun("judge", "other"),
+        Queued("judge", "requests_per_minute", "far"),
+        Started("judge", "Look.", "careful", "openai", "large"),
+        Sent("judge", "far", "careful", "openai", "large", 200),
+        Received("judge", "far", "large", Usage(10), 0.5, REFUSED),
+        Retrying("judge", REFUSED, 1.5),
+        Sent("judge", "far", "careful", "openai", "large", 200),
+        Delta("judge", "void"),
+        Received("judge", "far", "large", Usage(10, 5, estimated=True), 0.25, REFUSED),
+        FellBack("judge", REFUSED, "cheap"),
+        Sent("judge", "near", "cheap", "openai", "small", 80),
+        Received("judge", "near", "small", Usage(70, 30), None),
+        Answered("judge", Reply("yes", usage=Usage(90, 35), attempts=3, profile="cheap", finish="length")),
+        Started("other", "Look.", "careful", "openai", "large"),
+        Sent("other", "far", "careful", "openai", "large", None),
+        Delta("other", "half a rep"),
+        Received("other", "far", "large", Usage(8, 2, estimated=True), 0.125),
+        Failed("other", Failure(Kind.TIMEOUT, "no reply within 1 s")),
+        RunEnded("yes"),
+    )
+    out = json.loads(sheet.text)
+    judge, other = out["agents"]
+    cause = "network: 127.0.0.1:8000 does not answer"
+    assert (judge["attempts"], judge["fell_back"]) == (3, [{"profile": "careful", "cause": cause}])
+    assert (judge["profile"], judge["model"], judge["finish"], judge["partial"]) == ("cheap", "small", "length", None)
+    assert judge["window"] == {"size": 80, "used": 100, "available": 0, "utilisation": 1.25}
+    assert (judge["waited"], judge["usage"]["estimated"]) == (0.5, True)
+    assert (other["partial"], other["text"], other["window"], other["fell_back"]) == ("half a rep", None, None, [])
+    assert (out["totals"]["cost"], out["totals"]["waited"]) == (None, 0.5)
+    assert {name: (spent["usage"]["total"], spent["cost"]) for name, spent in out["totals"]["models"].items()} == {
+        "large": (10 + 15 + 10, 0.875),
+        "small": (100, None),
+    }
+    assert out["totals"]["endpoints"] == {
+        "far": {"requests": 3, "peak": 1, "running": 0, "queued": 0, "waited": 0.5},
+        "near": {"requests": 1, "peak": 1, "running": 0, "queued": 0, "waited": 0},
+    }
+    assert [error.message for error in Draft202012Validator(output_schema()).iter_errors(out)] == []
 
 
 def test_a_sum_with_an_unknown_price_is_unknown() -> None:

@@ -17,11 +17,15 @@ from llm_orc.domain.event import (
     Cancelled,
     Delta,
     Failed,
+    FellBack,
     Happening,
+    Loading,
     Queued,
     Received,
+    Retrying,
     RunEnded,
     RunStarted,
+    Sent,
     Skipped,
     Started,
     Submitted,
@@ -90,11 +94,17 @@ def thousand() -> Iterator[Happening]:
     for begin in range(0, 1_000, 64):
         batch = names[begin : begin + 64]
         for name in batch:
+            yield Queued(name, "requests_per_minute", "api.openai.com")
+        for name in batch:
             yield Started(name, "p", "default", "openai", "small")
+            yield Sent(name, f"server-{len(name)}.example.com:8000", "default", "openai", "small", 1_000)
         for word in ("one ", "two\n", "three \x1b[2J世界 ") * 3:
             for name in batch:
                 yield Delta(name, word)
         for number, name in enumerate(batch, begin):
+            if number % 7 == 0:
+                yield Received(name, f"server-{len(name)}.example.com:8000", "small", Usage(10, 5), 0.0001, REFUSED)
+                yield Retrying(name, REFUSED, 0.5)
             yield Failed(name, REFUSED) if number % 100 == 0 else Answered(name, Reply("done", usage=Usage(10, 5)))
     yield from answered("last", "the end")
     yield RunEnded("the end")
@@ -231,6 +241,42 @@ def test_what_waits_and_what_was_cut_off_says_so() -> None:
     assert "· a                             waits: api.openai.com" in picture
     assert "✗ b" in picture
     assert "1 cancelled, 1 pending" in picture
+
+
+REFUSED_FOR_NOW = Failure(Kind.RATE_LIMIT, "too many requests", "wait")
+BUSY = (
+    *begun("a", "b", "c", "d", "e"),
+    Started("a", "p", "careful", "openai", "large"),
+    Sent("a", "api.openai.com", "careful", "openai", "large"),
+    Delta("a", "this does not count " * 20),
+    Received("a", "api.openai.com", "large", Usage(100, 20), 0.0031, REFUSED_FOR_NOW),
+    Retrying("a", REFUSED_FOR_NOW, 2.0),
+    Started("b", "p", "local", "ollama", "qwen3:8b"),
+    Sent("b", "127.0.0.1:11434", "local", "ollama", "qwen3:8b"),
+    Loading("b", "qwen3:8b"),
+    *(Queued(name, "requests_per_minute", "api.openai.com") for name in "cd"),
+    Queued("e", "127.0.0.1:11434", "127.0.0.1:11434"),
+)
+
+
+def test_waits_servers_and_money_are_shown() -> None:
+    assert drawn(*BUSY) == (
+        "review\n"
+        "├─ ● a       7.0 s     120 tokens  waits to try again\n"
+        "├─ ● b       5.5 s                 loading qwen3:8b\n"
+        "├─ · c                             waits: requests_per_minute\n"
+        "├─ · d                             waits: requests_per_minute\n"
+        "└─ · e                             waits: 127.0.0.1:11434\n"
+        "api.openai.com 0 running, 2 queued (requests_per_minute), peak 1; 127.0.0.1:11434 1 running, 1 queued, peak 1\n"
+        "2 running, 3 pending  120 tokens  $0.0031  10.0 s"
+    )
+
+
+def test_money_is_marked_where_it_is_not_all_or_not_exact() -> None:
+    unpriced = Received("b", "127.0.0.1:11434", "qwen3:8b", Usage(10, estimated=True))
+    assert drawn(*BUSY, unpriced).endswith("~130 tokens  at least ~$0.0031  10.0 s")
+    fell_back = (FellBack("a", REFUSED_FOR_NOW, "cheap"), Sent("a", "api.openai.com", "cheap", "openai", "small"), Delta("a", "yes " * 10))
+    assert "~130 tokens  small, careful failed\n" in drawn(*BUSY, *fell_back)
 
 
 def test_thinking_is_shown_until_there_is_text() -> None:

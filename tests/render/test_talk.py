@@ -2,7 +2,24 @@ import re
 
 import pytest
 
-from llm_orc.domain.event import Answered, Cancelled, Failed, RunEnded, Skipped, Started, Warned
+from llm_orc.domain.event import (
+    Answered,
+    Cancelled,
+    Delta,
+    Failed,
+    FellBack,
+    Happening,
+    Loading,
+    Queued,
+    Received,
+    Repairing,
+    Retrying,
+    RunEnded,
+    Sent,
+    Skipped,
+    Started,
+    Warned,
+)
 from llm_orc.domain.message import Failure, Kind, Reply, Usage
 from llm_orc.domain.problem import Place, Problem
 from llm_orc.domain.run import Run, fold
@@ -27,16 +44,101 @@ MANY = (
 def test_talk_says_each_end_in_a_line() -> None:
     run, sheet = Run(), Sheet()
     talk = Talk(sheet, run)
-    for event in numbered(MANY[:15]):
+    for event in numbered(MANY[:16]):
         fold(run, event)
         talk.tell(event)
     assert sheet.text == ("facts  succeeded  1.0 s  1,240 tokens\na      failed     network: 127.0.0.1:8000␛[2J does not answer  0.5 s\n")
 
 
-def test_talk_says_warnings_at_once() -> None:
+def test_talk_says_warnings_at_once_and_each_once() -> None:
     sheet = Sheet()
-    Talk(sheet, Run()).tell(Warned("", "nothing has come\nfrom stdin"))
-    assert sheet.text == "warning  nothing has come from stdin\n"
+    talk = Talk(sheet, Run())
+    for node in ("", "a", "a"):
+        talk.tell(Warned(node, "nothing has come\nfrom stdin"))
+    assert sheet.text == "warning  nothing has come from stdin\nwarning  a: nothing has come from stdin\n"
+
+
+LIMITED = Failure(Kind.RATE_LIMIT, "too many requests\x1b[2J", "wait")
+DELAYED: tuple[Happening, ...] = (
+    *begun("a", "other"),
+    Queued("a", "max_parallel"),
+    Queued("a", "api.openai.com", "api.openai.com"),
+    Queued("a", "tokens_per_minute", "api.openai.com"),
+    Started("a", "p", "careful", "openai", "large"),
+    Sent("a", "api.openai.com", "careful", "openai", "large"),
+    Received("a", "api.openai.com", "large", Usage(100, estimated=True), 0.25, LIMITED),
+    Retrying("a", LIMITED, 2.0),
+    Retrying("a", LIMITED, 61.0),
+    FellBack("a", LIMITED, "cheap"),
+    Loading("a", "small"),
+    Sent("a", "127.0.0.1:8000", "cheap", "openai", "small"),
+    Delta("a", "no JSON"),
+    Received("a", "127.0.0.1:8000", "small", Usage(50, 5), 0.0),
+    Repairing("a", "it is no JSON:\nno"),
+    Sent("a", "127.0.0.1:8000", "cheap", "openai", "small"),
+    Received("a", "127.0.0.1:8000", "small", Usage(70, 5), 0.0),
+    Answered("a", Reply("{}", usage=Usage(220, 10), profile="cheap", finish="length")),
+    *(Warned(name, "temperature is not taken") for name in ("a", "a", "other")),
+    *answered("other", "x", cost=0.125, model="small", usage=Usage(10, 2)),
+    RunEnded("{}"),
+)
+
+
+def said_of(*events: Happening, verbose: bool) -> list[str]:
+    run, sheet = Run(), Sheet()
+    talk = Talk(sheet, run, verbose=verbose)
+    for event in numbered(events):
+        fold(run, event)
+        talk.tell(event)
+    return sheet.text.splitlines()
+
+
+def test_with_v_every_wait_and_attempt_is_a_line() -> None:
+    assert said_of(*DELAYED[:-1], verbose=True) == [
+        "a      waits for max_parallel",
+        "a      waits for a place at api.openai.com",
+        "a      waits for tokens_per_minute at api.openai.com",
+        "a      retries in 2.0 s  rate_limit: too many requests␛[2J",
+        "a      retries in 1m 01s  rate_limit: too many requests␛[2J",
+        "a      falls back to cheap  rate_limit: too many requests␛[2J",
+        "a      waits until small is loaded",
+        "a      is asked to mend its reply  it is no JSON:",
+        "a      succeeded  3.5 s  ~230 tokens",
+        "warning  a: temperature is not taken",
+        "warning  other: temperature is not taken",
+        "other  succeeded  1.0 s  12 tokens",
+    ]
+
+
+def test_without_v_only_what_takes_long_or_changes_who_answers() -> None:
+    assert said_of(*DELAYED[:-1], verbose=False)[:3] == [
+        "a      retries in 1m 01s  rate_limit: too many requests␛[2J",
+        "a      falls back to cheap  rate_limit: too many requests␛[2J",
+        "a      waits until small is loaded",
+    ]
+
+
+def test_the_summary_tells_every_fallback_and_with_v_what_servers_and_models_took() -> None:
+    run = run_of(*DELAYED)
+    fell_back = "fell back  a: cheap answered instead of careful (careful: rate_limit: too many requests␛[2J)"
+    quiet, verbose = summary(run), summary(run, verbose=True)
+    assert quiet[:-1] == ["warning  a, other: temperature is not taken", fell_back]
+    assert verbose[:-1] == [
+        "warning  a, other: temperature is not taken",
+        fell_back,
+        "cut  a: the reply is as long as it may be: raise max_tokens",
+        "api.openai.com  1 request, at most 1 at once, 1.0 s waited for a place",
+        "127.0.0.1:8000  3 requests, at most 1 at once",
+        "large  ~100 tokens  ~$0.25",
+        "small  142 tokens  $0.12",
+    ]
+    assert quiet[-1] == verbose[-1]
+    assert quiet[-1].endswith("  ~242 tokens  ~$0.38")
+
+
+def test_a_fallback_that_came_to_nothing_is_told_by_its_failure() -> None:
+    events = (*begun("a"), Started("a", "p", "careful"), FellBack("a", REFUSED, "cheap"), Failed("a", LIMITED), RunEnded(""))
+    assert not [line for line in summary(run_of(*events)) if "fell back" in line]
 
 
 def test_the_summary_says_what_ran_what_failed_what_was_skipped_and_what_it_took() -> None:
