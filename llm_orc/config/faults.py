@@ -6,7 +6,6 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from llm_orc.config.reading import Document
-from llm_orc.config.words import NAME_RULE, cut, said, shown
 from llm_orc.domain.ensemble import (
     AgentSynthesis,
     CommandAgent,
@@ -26,6 +25,7 @@ from llm_orc.domain.model import ModelCard, ProviderCard
 from llm_orc.domain.price import Price
 from llm_orc.domain.problem import KeyPath, nearest
 from llm_orc.domain.profile import Profile
+from llm_orc.domain.wrong import NAME_RULE, cut, said, shown
 
 BODIES: Mapping[str, type[BaseModel]] = {"model": ModelAgent, "script": ScriptAgent, "command": CommandAgent, "ensemble": EnsembleAgent}
 _FORMS: Mapping[str, type[BaseModel]] = {

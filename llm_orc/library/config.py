@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import Field, SecretStr
 
+from llm_orc.app import Known
 from llm_orc.catalog.cards import card, catalog
 from llm_orc.catalog.prices import ListPrice, pricing
 from llm_orc.config.layers import Layers, read_layers
@@ -169,7 +170,7 @@ def get_config(
 ) -> Configuration:
     """Settings, profiles, keys and the catalogue as they are now, seen from `cwd`; raises ProblemError if they cannot be read.
 
-    `find` looks keys up, by provider, variable and name; without it they come from the environment alone.
+    `find` looks keys up, by provider, variable and name; without it they come from the environment and from `llm-orc auth`.
     """
     environment = dict(os.environ if env is None else env)
     where = Surroundings(Path(cwd or Path.cwd()), Path(home or environment.get("HOME") or Path.home()), environment)
@@ -177,7 +178,7 @@ def get_config(
     known = catalog(layers.settings.catalog)
     names = list(dict.fromkeys([*known, *PRESETS]))
     pool = AgentPool(layers.settings.limits.max_parallel, layers.default_profile.name, layers.profiles)
-    user = UserConfig(_keys(Reach(environment, find=find)), {"path": str(_store(layers))}, pool, layers)
+    user = UserConfig(_keys(Reach(environment, find=find or Known(layers).find)), {"path": str(_store(layers))}, pool, layers)
     system = SystemConfig(Named("provider", names, partial(_provider, known, layers)))
     return Configuration(user, system, layers, known)
 

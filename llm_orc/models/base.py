@@ -3,7 +3,8 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from itertools import pairwise
+from typing import Any, ClassVar, Protocol
 
 import pydantic
 from pydantic import SecretStr
@@ -11,8 +12,9 @@ from pydantic import SecretStr
 from llm_orc.domain.credential import Credential, Given
 from llm_orc.domain.message import Ask, Message, Reply, Request, Tell, Usage
 from llm_orc.domain.model import Capability, ModelCard
-from llm_orc.domain.problem import Problem, ProblemError
+from llm_orc.domain.problem import KeyPath, Problem, ProblemError
 from llm_orc.domain.profile import Endpoint, Profile
+from llm_orc.domain.wrong import said
 
 Find = Callable[[str, str | None, str | None], Credential | None]
 """Provider, the variable that may hold its key, and the name of a kept key (None: whichever is there) -> the credential."""
@@ -130,8 +132,25 @@ def checked_options(schema: type[Options], profile: Profile) -> None:
     try:
         schema.model_validate(profile.options)
     except pydantic.ValidationError as error:
-        faults = [(".".join(map(str, fault["loc"])), fault["msg"]) for fault in error.errors(include_url=False, include_input=False)]
-        raise ProblemError(*(Problem(f"option '{key}': {message[:1].lower()}{message[1:]}") for key, message in faults)) from None
+        groups: dict[str, list[Any]] = {}
+        for fault in error.errors(include_url=False):
+            groups.setdefault(_path_in(profile.options, fault["loc"], missing=fault["type"] == "missing"), []).append(fault)
+        told = (said((path,), faults) for path, faults in groups.items())
+        raise ProblemError(*(Problem(f"option {what}", hint=hint) for what, hint in told)) from None
+
+
+def _path_in(data: Any, loc: KeyPath, *, missing: bool) -> str:
+    """The steps of pydantic's `loc` that lead through the data, the first in any case, and to what is missing; others are its own labels."""
+    path = list(map(str, loc[:1]))
+    for step, inner in pairwise(loc):
+        data = data[step] if step in _steps(data) else data
+        if inner in _steps(data) or (missing and inner == loc[-1]):
+            path.append(str(inner))
+    return ".".join(path)
+
+
+def _steps(data: Any) -> Any:
+    return data if isinstance(data, dict) else range(len(data)) if isinstance(data, list) else ()
 
 
 def messages_of(request: Request) -> tuple[Message, ...]:

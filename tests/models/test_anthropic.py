@@ -193,8 +193,8 @@ async def test_sampling_is_asked_of_the_version_that_has_it_and_all_else_of_the_
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"top_k": "many"}, "option 'top_k': input should be a valid integer"),
-        ({"betas": ["a\r\nX-Evil: 1"]}, "option 'betas.0': string should match pattern"),
+        ({"top_k": "many"}, "option 'top_k' must be a whole number"),
+        ({"betas": ["a\r\nX-Evil: 1"]}, "option 'betas.0' must match"),
         *(({key: "x"}, f"option '{key}': it is not set there") for key in WRITTEN),
     ],
 )

@@ -99,12 +99,12 @@ async def test_how_a_stream_comes_is_sent_with_a_stream_alone(openai_server: New
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"n": 2}, "option 'n': input should be 1"),
-        ({"top_k": "many"}, "option 'top_k': input should be a valid integer, unable to parse string as an integer"),
-        ({"frequency_penalty": 3}, "option 'frequency_penalty': input should be less than or equal to 2"),
+        ({"n": 2}, "option 'n' must be 1, not 2"),
+        ({"top_k": "many"}, "option 'top_k' must be a whole number, not 'many'"),
+        ({"frequency_penalty": 3}, "option 'frequency_penalty' must be at most 2, not 3"),
         (
             {"response_format": {"type": "xml"}},
-            "option 'response_format.type': input should be 'text', 'json_object', 'json_schema' or 'grammar'",
+            "option 'response_format.type' must be text, json_object, json_schema or grammar, not 'xml'",
         ),
     ],
 )

@@ -178,8 +178,8 @@ async def test_options_go_over_parameters(ollama_server: NewOllama) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"num_ctx": "many"}, "option 'num_ctx': input should be a valid integer"),
-        ({"num_ctx": 0}, "option 'num_ctx': input should be greater than or equal to 1"),
+        ({"num_ctx": "many"}, "option 'num_ctx' must be a whole number"),
+        ({"num_ctx": 0}, "option 'num_ctx' must be at least 1"),
         ({"raw": True}, "option 'raw' has no place in a chat"),
         ({"messages": []}, "option 'messages' has no place in a chat"),
         ({"truncate": True}, "option 'truncate': no prompt is cut unseen"),

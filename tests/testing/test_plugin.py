@@ -63,7 +63,7 @@ def test_a_wrong_option_is_found_before_anything_runs(packages: Path, project: N
     done = here.run("validate", "shout.yaml", env={"PYTHONPATH": str(packages)})
 
     assert done.code == 2
-    assert "option 'marks': input should be a valid integer" in done.err
+    assert "option 'marks' must be a whole number" in done.err
 
 
 def test_the_example_passes_the_suite_that_it_comes_with(packages: Path) -> None:
