@@ -140,7 +140,7 @@ def checked_options(schema: type[Options], profile: Profile) -> None:
 
 
 def _path_in(data: Any, loc: KeyPath, *, missing: bool) -> str:
-    """The steps of pydantic's `loc` that lead through the data, the first in any case, and to what is missing; others are its own labels."""
+    """The steps of pydantic's `loc` that lead through the data, and to what is missing; the others are its own labels."""
     path = list(map(str, loc[:1]))
     for step, inner in pairwise(loc):
         data = data[step] if step in _steps(data) else data

@@ -133,7 +133,7 @@ class TestOwn:
 
     def test_providers_with_tiers_are_tried_first_in_the_order_given(self) -> None:
         mine = catalog(own(groq={"tiers": {"fast": "x"}}, google={"tiers": {"fast": "y"}}, openrouter={"base_url": "https://mine/"}))
-        assert list(mine) == ["groq", "google", "lmstudio", "ollama", "anthropic", "openai", "openrouter"]
+        assert list(mine) == ["groq", "google", "lmstudio", "ollama", "anthropic", "openai", "openrouter", "embedded"]
         assert mine["google"].tiers == {**SHIPPED["google"].tiers, "fast": "y"}
         assert mine["openrouter"].base_url == "https://mine/"
 

@@ -115,3 +115,30 @@ def test_references_are_refused_with_ours(value: str, ours: str) -> None:
 
 def test_code_in_a_prompt_is_no_reference() -> None:
     assert of_ensemble("agents: [{name: a, prompt: 'What does `${user.name}` do? And ${HOME}? $${a.b}'}]") == []
+
+
+def test_one_fallback_profile_is_a_list_of_one() -> None:
+    read = ensemble("agents: [{name: a, fallback_model_profile: local}]")
+    assert read.agents[0].model_dump()["fallback"] == ("local",)
+    assert profile("model: x\nprovider: y\nfallback_model_profile: local\n").fallback == ("local",)
+    assert of_ensemble("agents: [{name: a, fallback_model_profile: local, fallback: [b]}]") == [
+        "review.yaml:1:20: 'fallback_model_profile' and 'fallback' are one and the same\nhint: keep 'fallback'"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("said", "schema"),
+    [
+        ("json", {"type": "object"}),
+        ("{type: json_object}", {"type": "object"}),
+        ("{type: json_schema, json_schema: {name: n, schema: {type: array}}}", {"type": "array"}),
+        ("{type: text}", None),
+        ("text", None),
+    ],
+)
+def test_a_response_format_is_an_output_schema(said: str, schema: object) -> None:
+    assert ensemble(f"agents: [{{name: a, response_format: {said}}}]").agents[0].model_dump()["output_schema"] == schema
+
+
+def test_a_response_format_that_says_nothing_known_is_told_where_it_stands() -> None:
+    assert of_ensemble("agents: [{name: a, response_format: 3}]")[0].startswith("review.yaml:1:37: 'output_schema' must be")
