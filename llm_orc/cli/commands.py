@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, str] = {
     "init": "Make a project here, with an ensemble that runs at once",
     "trust": "Let this project's ensembles run scripts and commands",
     "auth": "Keep keys, log in, and see which of them work",
+    "doctor": "Say what works here, what does not, and what to do about it",
     "config": "Show the settings, and where each comes from",
     "schema": "Print a JSON Schema, for editors and programs",
 }
