@@ -37,13 +37,13 @@ class Turn:
 
     @asynccontextmanager
     async def taken(self, tell: Tell, place: Place | None = None, endpoint: str = "") -> AsyncIterator[Callable[[int], None]]:
-        """Hold every slot, that of the server or of programs first, while the watches run; gives what corrects the tokens of the minute."""
+        """Hold a slot of every bound at once, while the watches run; gives what corrects the tokens of the minute."""
         places = (place, *self.places) if place else self.places
-        async with turn(places, self.watches, lambda limit: tell(Queued(self.began.node, limit, endpoint))) as sendings:
+        async with turn(places, self.watches, lambda limit: tell(Queued(self.began.node, limit, endpoint))) as sending:
             if not self.begun:
                 self.begun = True
                 tell(self.began)
-            yield lambda tokens: place.slots.rate.correct(sendings[0], tokens) if place else None
+            yield lambda tokens: place.slots.rate.correct(sending, tokens) if place and sending else None
 
     async def sleep(self, seconds: float) -> None:
         """Wait between attempts, which the agent's clock counts."""

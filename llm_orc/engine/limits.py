@@ -93,7 +93,7 @@ class Stopwatch:
     def run(self) -> None:
         """A call begins."""
         self._holding += 1
-        if self._seconds is not None and self._holding == 1:
+        if self._seconds is not None and self._holding == 1 and not self._timeout.expired():
             self._since = asyncio.get_running_loop().time()
             self._timeout.reschedule(self._since + self._left)
 
@@ -114,17 +114,17 @@ class Place(NamedTuple):
 
 
 @asynccontextmanager
-async def turn(places: Iterable[Place], watches: Iterable[Stopwatch], on_wait: Callable[[str], None]) -> AsyncIterator[list[Sending]]:
-    """Hold every slot, taken in the order given, while the watches run; `on_wait` hears which limit has to be waited for."""
-    watches = tuple(watches)
+async def turn(places: Iterable[Place], watches: Iterable[Stopwatch], on_wait: Callable[[str], None]) -> AsyncIterator[Sending | None]:
+    """Hold a slot of each at once, waiting in the line of the first, while the watches run; `on_wait` hears which limit is waited for."""
+    places = tuple(places)
     async with AsyncExitStack() as held:
-        sendings = []
-        for slots, group, tokens in places:
-            if limit := slots.lack(group, tokens):
-                on_wait(limit)
-            sendings.append(await held.enter_async_context(slots.one(group, tokens)))
+        sending = None
+        if places:
+            (slots, group, tokens), *outer = places
+            within = tuple(place.slots for place in outer)
+            sending = await held.enter_async_context(slots.one(group, tokens, within, on_wait))
         with running(watches):
-            yield sendings
+            yield sending
 
 
 @contextmanager

@@ -5,10 +5,16 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import count
 from threading import RLock
 from typing import Any
 
 MINUTE = 60.0
+_NUMBERS = count()
+
+
+_LOCK = RLock()
+"""Of all slots together: who waits may need several of them at the same moment."""
 
 
 class Rate:
@@ -23,31 +29,41 @@ class Rate:
     def lack(self, now: float, tokens: int) -> tuple[str, float]:
         """What one more of so many tokens has to wait for, and for how many seconds; nothing where it may begin."""
         while self._log and self._log[0].at <= now - MINUTE:
-            self._sum -= self._log.popleft().tokens
+            self._forget(self._log.popleft())
         if self.requests is not None and len(self._log) >= self.requests:
             return "requests_per_minute", self._log[len(self._log) - self.requests].at + MINUTE - now
-        if self.tokens is None or not self._log or self._sum + tokens <= self.tokens:
+        if self.tokens is None or self._sum + tokens <= self.tokens:
             return "", 0.0
-        rest = self._sum + tokens
-        for sending in self._log:
+        rest = self._sum
+        for sending in self._log if rest else ():
             rest -= sending.tokens
-            if rest <= max(self.tokens, tokens):
+            if not rest or rest + tokens <= self.tokens:
                 return "tokens_per_minute", sending.at + MINUTE - now
-        return "", 0.0  # not reached: without the log there is room for one, however large
+        return "", 0.0  # where nothing was taken there is room for one, however large
 
     def begin(self, now: float, tokens: int) -> "Sending":
         """One is sent."""
-        sending = Sending(now, tokens)
-        if self.requests is not None or self.tokens is not None:
+        sending = Sending(now, tokens, counted=self.requests is not None or self.tokens is not None)
+        if sending.counted:
             self._log.append(sending)
             self._sum += tokens
         return sending
 
     def correct(self, sending: "Sending", tokens: int) -> None:
         """It took so many tokens, and not as many as was thought."""
-        if self._log and self._log[0].at <= sending.at:
+        if sending.counted:
             self._sum += tokens - sending.tokens
             sending.tokens = tokens
+
+    def withdraw(self, sending: "Sending") -> None:
+        """It was not sent after all."""
+        if sending.counted:
+            self._log.remove(sending)
+            self._forget(sending)
+
+    def _forget(self, sending: "Sending") -> None:
+        sending.counted = False
+        self._sum -= sending.tokens
 
 
 @dataclass(slots=True, eq=False)
@@ -56,12 +72,22 @@ class Sending:
 
     at: float
     tokens: int
+    counted: bool
+    """Whether it is within the minute, and there is a limit that it counts for."""
+
+
+Within = tuple["Slots", ...]
+"""The bounds of the runs that a call belongs to."""
+_Line = tuple[str, Within]
+"""Calls of one group and one run: when one of them has to wait for something else than its turn, so do those behind it."""
 
 
 @dataclass(slots=True, eq=False)
 class _Waiter:
     loop: asyncio.AbstractEventLoop
     turn: asyncio.Future[None]
+    number: int
+    """Who came first has the smaller."""
     tokens: int
     sending: Sending | None = None
     """Set with its turn."""
@@ -71,6 +97,7 @@ class _Waiter:
 class Slots:
     """A fair bound: first come, first served, whatever thread they come from.
 
+    A call that is bounded by its run too waits here for both, and holds neither before it has both: it keeps no stranger waiting.
     Where calls are grouped, those of one model go first and no other model runs beside it. Where the server refuses calls for their number,
     no more are let in than it bears.
     """
@@ -82,111 +109,141 @@ class Slots:
         self._bearable: float | None = None
         """How many at once the server was seen to bear, where it has refused any."""
         self._grouped = grouped
-        self._running = 0
+        self.running = 0
+        """How many hold a slot."""
         self._group = ""
-        self._waiting: dict[str, deque[_Waiter]] = {}
-        self._lock = RLock()
+        self._waiting: dict[_Line, deque[_Waiter]] = {}
+        self.lines_at: set[Slots] = {self}
+        """Where calls wait that are bounded by these slots."""
 
-    def lack(self, group: str = "", tokens: int = 0) -> str:
+    @property
+    def idle(self) -> bool:
+        """Whether nobody holds a slot or waits for one."""
+        return not self.running and not self._waiting
+
+    def lack(self, group: str = "", tokens: int = 0, within: Within = ()) -> str:
         """The limit that one would have to wait for; nothing where it could begin at once."""
-        with self._lock:
-            group = group if self._grouped else ""
-            if not self._room():
-                return self.label if self._running == self.size else "rate_limit"
-            if any(self._waiting.values()) or not self._open_to(group):
+        line = self._line(group, within)
+        with _LOCK:
+            for slots in (self, *within):
+                if not slots.has_room():
+                    return slots.label if slots.size is not None and slots.running >= slots.size else "rate_limit"
+            if not self._open_to(line):
                 return self.label
-            return self.rate.lack(asyncio.get_running_loop().time(), tokens)[0]
+            first = self._first()
+            return self.rate.lack(asyncio.get_running_loop().time(), first[1].tokens if first else tokens)[0]
 
     def resize(self, size: int | None, requests: int | None = None, tokens: int | None = None) -> None:
         """Let more in from now on, or fewer; who is in stays in."""
-        with self._lock:
+        with _LOCK:
             self.size, self.rate.requests, self.rate.tokens = size, requests, tokens
-            self._next()
+            self.serve()
 
     def refused(self) -> None:
         """The server took one for one too many: what it lets stay with it is what it bears."""
-        with self._lock:
-            others = max(self._running - 1, 1)
+        with _LOCK:
+            others = max(self.running - 1, 1)
             self._bearable = others if self._bearable is None else max(1.0, min(self._bearable, others))
 
     def accepted(self) -> None:
         """The server took one: after as many as are let in, one more may try."""
-        with self._lock:
+        with _LOCK:
             if self._bearable is not None:
                 self._bearable += 1 / self._bearable
                 if self.size is not None and self._bearable >= self.size:
                     self._bearable = None
-                self._next()
+                self.serve()
 
     @asynccontextmanager
-    async def one(self, group: str = "", tokens: int = 0) -> AsyncIterator[Sending]:
-        """Wait for a slot and hold it; the tokens are what the call may take of the minute's."""
-        group = group if self._grouped else ""
-        loop = asyncio.get_running_loop()
-        with self._lock:
-            if not self.lack(group, tokens):
-                begun: Sending | _Waiter = self._begin(group, loop.time(), tokens)
-            else:
-                begun = _Waiter(loop, loop.create_future(), tokens)
-                self._waiting.setdefault(group, deque()).append(begun)
-                self._next()
-        sending = await self._turn(begun, group) if isinstance(begun, _Waiter) else begun
+    async def one(
+        self, group: str = "", tokens: int = 0, within: Within = (), on_wait: Callable[[str], None] = lambda _: None
+    ) -> AsyncIterator[Sending]:
+        """Wait for a slot, and one of each bound that it is within, and hold them; the tokens are what the call may take of the minute's.
+
+        `on_wait` hears which limit has to be waited for.
+        """
+        line, loop = self._line(group, within), asyncio.get_running_loop()
+        with _LOCK:
+            limit = self.lack(group, tokens, within)
+            waiter = _Waiter(loop, loop.create_future(), next(_NUMBERS), tokens)
+            self._waiting.setdefault(line, deque()).append(waiter)
+            for slots in within:
+                slots.lines_at.add(self)
+            self.serve()
         try:
-            yield sending
-        finally:
-            with self._lock:
-                self._running -= 1
-                self._next()
-
-    def _room(self) -> bool:
-        bearable = self._bearable is None or self._running < max(1, int(self._bearable))
-        return bearable and (self.size is None or self._running < self.size)
-
-    def _open_to(self, group: str) -> bool:
-        return self._room() and (not self._grouped or not self._running or group == self._group)
-
-    def _begin(self, group: str, now: float, tokens: int) -> Sending:
-        self._running += 1
-        self._group = group
-        return self.rate.begin(now, tokens)
-
-    async def _turn(self, waiter: _Waiter, group: str) -> Sending:
-        try:
+            if waiter.sending is None:
+                on_wait(limit)
             await waiter.turn
-        except asyncio.CancelledError:
-            with self._lock:
-                if waiter.sending is not None:  # the slot was ours already
-                    self._running -= 1
-                elif waiter in (queue := self._waiting.get(group, deque())):
-                    queue.remove(waiter)
-                    if not queue:
-                        del self._waiting[group]
-                self._next()
+        except BaseException:
+            self._give_up(waiter, line)
             raise
         if waiter.sending is None:
             raise RuntimeError("a turn without a slot")
-        return waiter.sending
+        try:
+            yield waiter.sending
+        finally:
+            self._end(within)
 
-    def _next(self) -> None:
+    def _line(self, group: str, within: Within) -> _Line:
+        return group if self._grouped else "", within
+
+    def has_room(self) -> bool:
+        """Whether one more may hold one of these slots."""
+        bearable = self._bearable is None or self.running < max(1, int(self._bearable))
+        return bearable and (self.size is None or self.running < self.size)
+
+    def _open_to(self, line: _Line) -> bool:
+        group, within = line
+        fits = not self._grouped or not self.running or group == self._group
+        return fits and all(slots.has_room() for slots in (self, *within))
+
+    def _first(self) -> tuple[_Line, _Waiter] | None:
+        """Who is next of those that wait for nothing but their turn: one of the group that runs, else who came first."""
+        if not self.has_room():
+            return None
+        firsts = ((line, queue[0]) for line, queue in self._waiting.items() if self._open_to(line))
+        return min(firsts, key=lambda first: (first[0][0] != self._group, first[1].number), default=None)
+
+    def serve(self) -> None:
         """Give every free slot to whoever is first."""
-        with self._lock:
-            while True:
-                groups = [self._group, *self._waiting]
-                group = next((each for each in groups if self._waiting.get(each) and self._open_to(each)), None)
-                if group is None:
-                    return
-                queue = self._waiting[group]
-                waiter = queue[0]
+        with _LOCK:
+            while (first := self._first()) is not None:
+                line, waiter = first
                 now = waiter.loop.time()
                 if (pause := self.rate.lack(now, waiter.tokens)[1]) > 0:
                     self._call_again(waiter, pause)
                     return
-                queue.popleft()
-                if not queue:
-                    del self._waiting[group]
-                waiter.sending = self._begin(group, now, waiter.tokens)
+                self._leave(waiter, line)
+                for slots in (self, *line[1]):
+                    slots.running += 1
+                self._group = line[0]
+                waiter.sending = self.rate.begin(now, waiter.tokens)
                 if not _in_loop(waiter.loop, _grant, waiter.turn):
-                    self._running -= 1
+                    self._give_up(waiter, line)
+
+    def _leave(self, waiter: _Waiter, line: _Line) -> None:
+        queue = self._waiting[line]
+        queue.remove(waiter)
+        if not queue:
+            del self._waiting[line]
+
+    def _give_up(self, waiter: _Waiter, line: _Line) -> None:
+        """It does not wait any more, or does not use the slot that it was given."""
+        with _LOCK:
+            if waiter.sending is not None:
+                self.rate.withdraw(waiter.sending)
+                self._end(line[1])
+            elif waiter in self._waiting.get(line, ()):
+                self._leave(waiter, line)
+                self.serve()
+
+    def _end(self, within: Within) -> None:
+        with _LOCK:
+            held = (self, *within)
+            for each in held:
+                each.running -= 1
+            for slots in dict.fromkeys(line for each in held for line in each.lines_at):
+                slots.serve()
 
     def _call_again(self, waiter: _Waiter, seconds: float) -> None:
         if not waiter.timed:
@@ -194,7 +251,7 @@ class Slots:
 
             def later() -> None:
                 waiter.timed = False
-                self._next()
+                self.serve()
 
             _in_loop(waiter.loop, waiter.loop.call_later, seconds, later)
 

@@ -40,6 +40,9 @@ class Lab:
     shown: str = ""
     server: Ask | None = None
     """What answers instead, after the seconds of the node."""
+    at: Mapping[str, Endpoint] = field(default_factory=dict)
+    """Provider -> where it listens, if not at `endpoint`."""
+    bounds: Bounds = field(default_factory=lambda: Bounds(4))
     running: int = 0
     peak: int = 0
 
@@ -57,7 +60,11 @@ class Lab:
             raise FailedError(Failure(Kind.INVALID_REQUEST, "it broke", "try again"))
         return Reply(self.answer(request))
 
-    def run(
+    def run(self, ensemble: Mapping[str, Any], text: str = "input", *, stop_after: tuple[float, Cause] | None = None, **more: Any) -> Run:
+        """The run of an ensemble written as YAML would say it, in virtual time."""
+        return in_virtual_time(self.performed(ensemble, text, stop_after=stop_after, **more))
+
+    async def performed(
         self,
         ensemble: Mapping[str, Any],
         text: str = "input",
@@ -66,38 +73,33 @@ class Lab:
         offline: bool = False,
         **choices: Any,
     ) -> Run:
-        """The run of an ensemble written as YAML would say it, in virtual time."""
+        """Likewise, in the loop that runs."""
         plan = resolve(Ensemble.model_validate({"name": "test", **ensemble}), self.profiles, self.ensembles, Choices(**choices))
-        run = Run()
+        run, loop = Run(), asyncio.get_running_loop()
 
-        async def go() -> None:
-            loop = asyncio.get_running_loop()
+        def tell(event: Happening) -> None:
+            self.events.append(event)
+            fold(run, event)
 
-            def tell(event: Happening) -> None:
-                self.events.append(event)
-                fold(run, event)
-
-            stop: asyncio.Future[Cause] = loop.create_future()
-            if stop_after is not None:
-                loop.call_later(stop_after[0], stop.set_result, stop_after[1])
-            ask: Ask = self.ask
-            means = Means(
-                lambda _: ask,
-                lambda _: self.endpoint,
-                Bounds(4),
-                Path.cwd(),
-                {},
-                "python",
-                pricing=lambda _: self.pricing,
-                card=lambda _: self.card,
-                reachable=lambda _: not offline,
-                clock=loop.time,
-                stream=bool(self.shown),
-                shown=self.shown,
-            )
-            await perform(plan, text, means, tell, run="r", stop=stop)
-
-        in_virtual_time(go())
+        stop: asyncio.Future[Cause] = loop.create_future()
+        if stop_after is not None:
+            loop.call_later(stop_after[0], stop.set_result, stop_after[1])
+        ask: Ask = self.ask
+        means = Means(
+            lambda _: ask,
+            lambda profile: self.at.get(profile.provider, self.endpoint),
+            self.bounds,
+            Path.cwd(),
+            {},
+            "python",
+            pricing=lambda profile: profile.price or self.pricing,
+            card=lambda _: self.card,
+            reachable=lambda _: not offline,
+            clock=loop.time,
+            stream=bool(self.shown),
+            shown=self.shown,
+        )
+        await perform(plan, text, means, tell, run="r", stop=stop)
         return run
 
 
