@@ -35,6 +35,7 @@ from llm_orc.models.registry import Models
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from llm_orc.credentials.index import Store
     from llm_orc.credentials.keychain import Keychain
     from llm_orc.models.auto import Choice
 
@@ -144,6 +145,14 @@ class Session:
 
         self.plan = self.plan.with_profiles(settled)
         return tuple(choices.values())
+
+    def stores(self) -> "set[Store]":
+        """Where the kept keys lie that the plan needs."""
+        from llm_orc.models.presets import PRESETS
+
+        needed = [each for each in self.plan.profiles() if each.provider in PRESETS and self._reachable(each)]
+        found = [self.known.find(each.provider, PRESETS[each.provider].key, each.credential) for each in needed]
+        return {kept.store for each in found if (kept := getattr(each, "kept", None))}
 
     def _price(self, profile: Profile) -> Pricing | None:
         return self.known.pricing(profile, local=self.models.endpoint(profile).local)

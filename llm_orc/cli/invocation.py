@@ -111,6 +111,7 @@ class _Call:
         async with Session(self.layers, self.plan, is_offline(self.terminal, given=self.wanted.offline)) as session:
             choices = await session.settle()
             text = session.input_of(text)
+            self._unlock(session)
             self.say(_chosen(choice, text) for choice in choices)
 
             def tell(event: Happening) -> None:
@@ -124,6 +125,13 @@ class _Call:
 
                         shown = final_node(session.plan)
                     await session.perform(text, [tell, *listeners], stream=stream, shown=shown, run=self.run)
+
+    def _unlock(self, session: Session) -> None:
+        """Ask for the passphrase of the vault, where a key in it is needed and a person is there."""
+        if self.terminal.can_ask and (stores := session.stores()):
+            from llm_orc.cli.typed import unlock
+
+            unlock(self.terminal, session.known.keychain, stores)
 
     def _format(self, event: Happening, session: Session) -> None:
         """Let the format hear of it; where it cannot write, nobody needs the rest of the run."""

@@ -146,6 +146,18 @@ def test_a_passphrase_is_asked_for_before_keys_are_tested(auth: Auth) -> None:
         assert ("the vault needs its passphrase; set LLM_ORC_PASSPHRASE" in alone.out, alone.code) == (True, 1)
 
 
+def test_a_run_asks_for_the_passphrase_of_a_key_that_it_needs(auth: Auth) -> None:
+    auth("add", "openai", "--no-check", stdin=KEY)
+    auth.here.write(".llm-orc/ensembles/one.yaml", "agents: [{name: a, provider: openai, model: m}]")
+    with OpenAIServer({"": "in it came"}, keys=[KEY]) as server:
+        env = NO_KEYRING | {"OPENAI_BASE_URL": server.base_url, "LLM_ORC_PASSPHRASE": ""}
+        typed = auth.here.run_pty("invoke", "one", "hi", "--no-stdin", keys=[("passphrase of the vault: ", f"{PASSPHRASE}\n")], env=env)
+        assert ("in it came" in typed.out, typed.code) == (True, 0), typed
+        alone = auth.here.run("invoke", "one", "hi", env=env)
+        assert ("the vault needs its passphrase" in alone.err, alone.code) == (True, 1), alone.err
+        assert len(server.chats) == 1
+
+
 def test_a_key_that_no_server_is_known_for_cannot_be_tried(auth: Auth) -> None:
     done = auth("add", "openai-compatible", stdin=KEY)
     assert ("cannot be asked" in done.err, "--no-check" in done.err, done.code) == (True, True, 1)
