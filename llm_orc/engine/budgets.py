@@ -1,17 +1,16 @@
 """What a run may cost: the worst case of each attempt is put aside before it is sent."""
 
 import asyncio
-import sys
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 from llm_orc.domain.event import Happening, Queued, Sent, Warned
 from llm_orc.domain.message import NO_USAGE, Ask, FailedError, Failure, Kind, Reply, Request, Tell
 from llm_orc.domain.model import ModelCard
 from llm_orc.domain.price import Pricing, most_tokens
-from llm_orc.domain.profile import Profile
 
 LEAST_REPLY = 256
 """Tokens that a reply without a bound must be able to have, or it is not asked for."""
@@ -22,11 +21,18 @@ ALERT = 0.8
 LIMIT = "max_cost"
 BOUNDS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "maxOutputTokens", "num_predict")
 """Options by which a provider bounds a reply."""
-UNBOUNDED = frozenset({"service_tier", "speed", "tools", "plugins", "web_search_options", "inference_geo"})
+REPLIES = ("n", "best_of", "candidate_count", "candidateCount")
+"""Options by which a request is given several replies."""
+UNBOUNDED = (
+    *("service_tier", "speed", "inference_geo", "models", "prediction", "ttl"),
+    *("tools", "plugins", "mcp_servers", "web_search_options", "cached_content", "cachedContent"),
+    *("modalities", "audio", "responseModalities", "response_modalities"),
+)
 """Options that change what a call costs in ways that no price list says."""
+LABELS = ("metadata", "labels", "chat_template_kwargs")
+"""Options in which people write what they like."""
 COUNTED = frozenset({Kind.EMPTY, Kind.CONTENT_FILTER, Kind.CONTEXT_LENGTH, Kind.MALFORMED})
 """Failures after which the server's count is its last word."""
-_HAIR = 1e-9
 
 
 @dataclass(slots=True, eq=False)
@@ -36,8 +42,10 @@ class Budget:
     limit: float
     spent: float = 0.0
     reserved: float = 0.0
-    refused: bool = False
-    """Whether something was not sent for lack of money."""
+    outstanding: int = 0
+    """Attempts that something is put aside for."""
+    refused: set[str] = field(default_factory=set)
+    """Nodes that were not sent something for lack of money, and have no reply."""
     _warned: bool = False
     _waiting: list[asyncio.Future[None]] = field(default_factory=list)
 
@@ -46,9 +54,15 @@ class Budget:
         """What is neither spent nor put aside."""
         return self.limit - self.spent - self.reserved
 
+    def reserve(self, dollars: float) -> None:
+        """Put aside what an attempt costs at most."""
+        self.reserved += dollars
+        self.outstanding += 1
+
     def settle(self, reserved: float, spent: float) -> None:
         """An attempt is over: what was put aside for it is free again, but for what it took."""
-        self.reserved -= reserved
+        self.outstanding -= 1
+        self.reserved = self.reserved - reserved if self.outstanding else 0.0  # so that no rounding adds up
         self.spent += spent
         waiting, self._waiting = self._waiting, []
         for waiter in waiting:
@@ -91,6 +105,8 @@ def budgeted(ask: Ask, budgets: Sequence[Budget], pricing: Pricing | None, card:
         try:
             reply = await ask(request, told)
             spent = max(reply.cost or 0.0, most if reply.usage.estimated else 0.0)
+            for budget in budgets:
+                budget.refused.discard(request.node)
             return reply
         except FailedError as error:
             spent = _billed(error, pricing, spent)
@@ -106,7 +122,7 @@ def budgeted(ask: Ask, budgets: Sequence[Budget], pricing: Pricing | None, card:
 
 def _billed(error: FailedError, pricing: Pricing | None, most: float) -> float:
     """What a failed attempt may have cost: a count that came before the end of a reply is not the last one."""
-    if error.usage == NO_USAGE:
+    if error.usage is NO_USAGE:
         return 0.0
     final = error.usage is not None and not error.usage.estimated and error.failure.kind in COUNTED
     return pricing.cost(error.usage) if final and pricing and error.usage else most
@@ -116,45 +132,84 @@ async def _afforded(
     request: Request, budgets: Sequence[Budget], pricing: Pricing | None, card: ModelCard, tell: Tell
 ) -> tuple[Request, float]:
     """The request as it may be sent, and what was put aside for it; raises FailedError `budget`."""
-    profile = request.profile
-    if pricing is None:
-        hint = "give its profile a price: {input: ..., output: ...}, in dollars per million tokens"
-        raise FailedError(Failure(Kind.BUDGET, f"{profile.model} has no known price, and there is a max_cost", hint), usage=NO_USAGE)
-    tokens = min(most_tokens(request.messages, request.schema), card.context_window or sys.maxsize)
-    free = pricing.most(tokens, LONGEST_REPLY) == 0
-    if not free and (dear := sorted(UNBOUNDED & profile.options.keys())):
-        hint = f"leave out the option '{dear[0]}', or the max_cost"
-        raise FailedError(Failure(Kind.BUDGET, f"what '{dear[0]}' costs is not known, and there is a max_cost", hint), usage=NO_USAGE)
-    bound, told = _bound(profile), False
-    while not free:
-        left = min(budget.left for budget in budgets)
-        length = bound or _affordable(pricing, tokens, left, min(card.max_output or LONGEST_REPLY, LONGEST_REPLY))
-        most = pricing.most(tokens, length)
-        lacking = [budget for budget in budgets if most > budget.left + _HAIR]
+    cost = _Cost.of(request, pricing, card)
+    told = False
+    while True:
+        length = cost.length or cost.affordable(min(budget.left for budget in budgets), card.max_output)
+        most = cost.most(length)
+        lacking = [budget for budget in budgets if most > max(budget.left, 0)]
         if not lacking:
             for budget in budgets:
-                budget.reserved += most
-            longest = {} if bound else {"max_tokens": length}
-            return replace(request, profile=profile.model_copy(update=longest)), most
+                budget.reserve(most)
+            return cost.bounded(length), most
         for budget in lacking:
-            if budget.reserved <= _HAIR:
-                budget.refused = True
+            if not budget.outstanding:
+                budget.refused.add(request.node)
                 what = f"a call may cost ${most:.2g}, and ${max(budget.left, 0):.2g} of max_cost ${budget.limit:.4g} are left"
                 raise FailedError(Failure(Kind.BUDGET, what, "raise max_cost, lower max_tokens, or choose a cheaper model"), usage=NO_USAGE)
         if not told:
             told = True
             tell(Queued(request.node, LIMIT))
         await lacking[0].changed()
-    return request, 0.0
 
 
-def _bound(profile: Profile) -> int | None:
-    """Tokens that the reply is not longer than, as the profile or its options have it."""
-    said = [value for key in BOUNDS if isinstance(value := profile.options.get(key), int) and value > 0]
-    return max(said) if said else profile.max_tokens
+@dataclass(frozen=True, slots=True)
+class _Cost:
+    """What a request may cost."""
+
+    request: Request
+    pricing: Pricing
+    tokens: int
+    """Of the prompt, at most."""
+    length: int | None
+    """Tokens that each reply is not longer than; None where nobody said."""
+    replies: int
+    settable: bool
+    """Whether the model can be told how long a reply may be."""
+
+    @classmethod
+    def of(cls, request: Request, pricing: Pricing | None, card: ModelCard) -> Self:
+        """Raises FailedError `budget` where nobody can know it."""
+        profile = request.profile
+        if pricing is None:
+            hint = "give its profile a price: {input: ..., output: ...}, in dollars per million tokens"
+            raise FailedError(Failure(Kind.BUDGET, f"{profile.model} has no known price, and there is a max_cost", hint), usage=NO_USAGE)
+        # Not what its window has room for: that may be more than we know of.
+        tokens = most_tokens(request.messages, request.schema)
+        if pricing.most(tokens, LONGEST_REPLY) == 0:
+            return cls(request, pricing, tokens, LONGEST_REPLY, 1, settable=False)
+        options = list(_within(profile.options))
+        if dear := [key for key, _ in options if key in UNBOUNDED]:
+            hint = f"leave out the option '{dear[0]}', or the max_cost"
+            raise FailedError(Failure(Kind.BUDGET, f"what '{dear[0]}' costs is not known, and there is a max_cost", hint), usage=NO_USAGE)
+        lengths = [value for key, value in options if key in BOUNDS and type(value) is int]
+        replies = max((value for key, value in options if key in REPLIES and type(value) is int), default=1)
+        settable = "max_tokens" not in card.refuses and all(length > 0 for length in lengths)
+        if not settable:
+            return cls(request, pricing, tokens, card.max_output or LONGEST_REPLY, replies, settable)
+        said = max([*lengths, *([profile.max_tokens] if profile.max_tokens else [])], default=None)
+        return cls(request, pricing, tokens, said, replies, settable)
+
+    def most(self, length: int) -> float:
+        """US dollars, with replies of at most so many tokens."""
+        return self.pricing.most(self.tokens, length * self.replies)
+
+    def affordable(self, left: float, longest: int | None) -> int:
+        """The longest reply that still fits, but no shorter than the least."""
+        longest = min(longest or LONGEST_REPLY, LONGEST_REPLY)
+        fits = bisect_right(range(longest + 1), left, key=self.most) - 1
+        return max(fits, min(LEAST_REPLY, longest))
+
+    def bounded(self, length: int) -> Request:
+        """The request as it is sent: with the bound that was reckoned with, which a provider that knows no such option keeps to."""
+        if not self.settable:
+            return self.request
+        return replace(self.request, profile=self.request.profile.model_copy(update={"max_tokens": length}))
 
 
-def _affordable(pricing: Pricing, tokens: int, left: float, longest: int) -> int:
-    """The longest reply that still fits, but no shorter than the least."""
-    fits = bisect_right(range(longest + 1), left, key=lambda length: pricing.most(tokens, length)) - 1
-    return max(fits, min(LEAST_REPLY, longest))
+def _within(options: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The options, and those within them."""
+    for key, value in options.items():
+        yield key, value
+        if isinstance(value, Mapping) and key not in LABELS:
+            yield from _within(value)
