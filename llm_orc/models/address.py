@@ -1,6 +1,7 @@
 """Where a server is: scheme, name and port, and whether that is this machine."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -32,14 +33,20 @@ class Address:
     @property
     def local(self) -> bool:
         """Whether it is on the loopback interface."""
-        if self.host == "localhost" or self.host.endswith(".localhost"):
-            return True
-        try:
-            return ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return _is_loopback(self.host)
 
 
+@lru_cache(256)
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@lru_cache(256)  # asked anew for every call
 def address(base_url: str) -> Address:
     """Take a base URL apart; raises ProblemError for one that cannot be used."""
     try:

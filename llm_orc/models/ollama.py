@@ -28,13 +28,21 @@ _CUTTING = ("truncate", "shift")
 class _Place:
     """One model's place in a server's memory, and who waits for it."""
 
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    settled: asyncio.Event = field(default_factory=asyncio.Event)
+    """Whether nobody looks at it or loads it; who waits for that goes on together with all others that do."""
     loading: bool = False
     waiting: list[Callable[[], None]] = field(default_factory=list)
     asked: int | None = None
     """The window that it was loaded with last."""
     got: int | None = None
     """The window that it then had, as far as the server tells."""
+    has: int | None = None
+    """The window that it had when somebody looked; None where it was not in memory."""
+    chats: int = 0
+    """How many are under way: as long as it answers somebody, it stays where it is."""
+
+    def __post_init__(self) -> None:
+        self.settled.set()
 
 
 class Ollama(base.BaseModel):
@@ -95,11 +103,13 @@ class Ollama(base.BaseModel):
         server = self._server(target)
         known = await self._look_up(server, target, request.profile.model)
         call = Call(request, tell, target, known, self.reach)
+        place = self._places.setdefault((target.identity, known.name), _Place())
         if in_cloud(known.name):
             if call.limit is not None:
                 call.make_room(call.limit)
         else:
-            await self._be_loaded(server, self._places.setdefault((target.identity, known.name), _Place()), call)
+            await self._be_loaded(server, place, call)
+        place.chats += 1
         try:
             async with aclosing(server.chat(known.name, call.messages, call.settings(), stream=request.stream)) as pieces:
                 async for piece in pieces:
@@ -107,6 +117,8 @@ class Ollama(base.BaseModel):
             return call.reply()
         except FailedError as error:
             raise FailedError(error.failure, partial=call.text, usage=call.usage or error.usage) from None
+        finally:
+            place.chats -= 1
 
     def _server(self, target: Target) -> "Server":
         if target.identity not in self._servers:
@@ -142,35 +154,47 @@ class Ollama(base.BaseModel):
             announce()
         place.waiting.append(announce)
         try:
-            async with place.lock:
-                await self._load(server, place, call)
+            while not place.settled.is_set():
+                await place.settled.wait()
+            if not (place.chats and call.fit(place.has)):
+                place.settled.clear()
+                await self._settle(server, place, call)
         finally:
             place.waiting.remove(announce)
+        if place.got is not None and place.asked is not None and place.got < place.asked:
+            call.make_room(place.got)
         if announced:
             call.tell(Loaded(node=call.request.node))
 
+    async def _settle(self, server: "Server", place: _Place, call: Call) -> None:
+        """See what is in memory, and load the model if that does not suffice."""
+        try:
+            if not place.chats:
+                resident = await server.resident()
+                name = call.known.name
+                if name not in resident:
+                    place.asked = place.got = None
+                # A server may give less than was asked for, or not tell; what was asked for is then what keeps the model where it is.
+                place.has = place.asked if resident.get(name) in (None, place.got) else resident[name]
+                if call.fit(place.has):
+                    return
+            await self._load(server, place, call)
+        finally:
+            place.settled.set()
+
     async def _load(self, server: "Server", place: _Place, call: Call) -> None:
-        name = call.known.name
-        resident = await server.resident()
-        if name not in resident:
-            place.asked = place.got = None
-        # A server may give less than was asked for, or not tell; what was asked for is then what keeps the model where it is.
-        if call.fit(place.asked if resident.get(name) in (None, place.got) else resident[name]):
-            if place.got is not None:
-                call.make_room(place.got)
-            return
         place.loading = True
         for announce in place.waiting:
             announce()
+        name = call.known.name
         try:
             await server.load(name, {key: call.options[key] for key in LOADING if key in call.options}, call.given.keep_alive)
-            place.asked, place.got = call.options["num_ctx"], (await server.resident()).get(name)
+            place.asked = place.has = call.options["num_ctx"]
+            place.got = (await server.resident()).get(name)
         except FailedError as error:
             raise FailedError(_too_large(error.failure), usage=NO_USAGE) from None
         finally:
             place.loading = False
-        if place.got is not None and place.got < place.asked:
-            call.make_room(place.got)
 
 
 def _allowed(target: Target) -> Target:

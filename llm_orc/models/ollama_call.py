@@ -84,6 +84,7 @@ class Options(base.Options):
     mirostat_eta: float | None = None
 
 
+_PLAIN = Options()
 LOADING = ("num_ctx", "num_gpu", "num_thread", "num_batch", "main_gpu", "use_mmap", "use_mlock", "numa")
 """Options that belong to a model in memory: another value loads it anew."""
 
@@ -109,7 +110,7 @@ class Call:
 
     def __post_init__(self) -> None:
         profile = self.request.profile
-        self.given = Options.model_validate(profile.options)
+        self.given = Options.model_validate(profile.options) if profile.options else _PLAIN
         self.messages = [self._message(each) for each in messages_of(self.request)]
         refuses = self.reach.card(profile).refuses
         for key in ("temperature", "top_p", "seed", "stop"):
@@ -120,7 +121,8 @@ class Call:
                     self.options[key] = value
         if profile.max_tokens is not None:
             self.options["num_predict"] = profile.max_tokens
-        self.options |= {key: value for key, value in self.given if value is not None and key not in BESIDE}
+        if profile.options:
+            self.options |= {key: value for key, value in self.given if value is not None and key not in BESIDE}
 
     @property
     def text(self) -> str:

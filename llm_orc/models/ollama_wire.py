@@ -89,12 +89,9 @@ class Server:
             return
         pieces = cast("AsyncGenerator[ollama.ChatResponse, None]", await self._client.chat(model, messages, stream=True, **settings))
         async with aclosing(pieces):
-            while True:
-                with _understood(self._target, model):
-                    piece = await anext(pieces, None)
-                if piece is None:
-                    return
-                yield piece
+            with _understood(self._target, model):
+                async for piece in pieces:
+                    yield piece
 
     async def close(self) -> None:
         """Let go of every connection."""
@@ -151,14 +148,17 @@ class _Wire(httpx.AsyncBaseTransport):
         self._below, self._target = below, target
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        headers = {name: value for name, value in request.headers.items() if name not in ("authorization", "content-length")}
+        headers = request.headers
         headers["user-agent"] = "llm-orc"
         if key := await self._target.key():
             headers["authorization"] = f"Bearer {key}"
-        body = await request.aread()
+        else:
+            del headers["authorization"]
         if request.url.path.endswith("/api/chat"):
-            body = _UNCUT + body.removeprefix(b"{")
-        response = await self._below.handle_async_request(httpx.Request(request.method, request.url, headers=headers, content=body))
+            body = _UNCUT + (await request.aread()).removeprefix(b"{")
+            headers["content-length"] = str(len(body))
+            request = httpx.Request(request.method, request.url, headers=headers, content=body)
+        response = await self._below.handle_async_request(request)
         if isinstance(pieces := response.stream, httpx.AsyncByteStream):
             response.stream = _Lines(pieces)
         return response

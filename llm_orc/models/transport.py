@@ -79,8 +79,11 @@ class Pieces:
         pieces, size, idle = aiter(self._body), 0, None  # until the first piece, the transport's own clock runs
         while True:
             try:
-                async with asyncio.timeout(idle):
+                if idle is None:
                     piece = await anext(pieces)
+                else:
+                    async with asyncio.timeout(idle):
+                        piece = await anext(pieces)
             except StopAsyncIteration:
                 return
             size, idle = size + len(piece), self._patience.idle

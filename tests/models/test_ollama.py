@@ -357,6 +357,16 @@ async def test_a_server_that_tells_no_windows_is_not_made_to_load_for_each_call(
     assert [event for event in told if isinstance(event, Loading)] == [Loading(node="a", model="qwen3:8b")]
 
 
+async def test_a_model_that_answers_somebody_stays_in_memory_and_is_not_looked_for_again(ollama_server: NewOllama) -> None:
+    server = ollama_server()
+    asked, provider = profile(server), Ollama("ollama", Reach())
+    await asyncio.gather(*(provider.generate(Request(f"a{number}", (HELLO,), asked), lambda _: None) for number in range(20)))
+    await provider.close()
+
+    looks = [request for request in server.requests if request.path == "/api/ps"]
+    assert (len(server.chats), len(server.loads), len(looks)) == (20, 1, 2)  # before it was loaded, and after
+
+
 @pytest.mark.parametrize("tells_window", [True, False])
 async def test_a_model_that_was_put_out_of_memory_meanwhile_is_loaded_again(ollama_server: NewOllama, *, tells_window: bool) -> None:
     server, told = ollama_server(tells_window=tells_window), list[Happening]()
