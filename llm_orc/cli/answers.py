@@ -10,19 +10,25 @@ from llm_orc.catalog.cards import gone_models
 from llm_orc.config.folders import PROJECT
 from llm_orc.config.layers import Layers
 from llm_orc.config.shelf import Entry
+from llm_orc.domain.health import PerMillion
+from llm_orc.domain.message import Usage
 from llm_orc.domain.model import Capability
 from llm_orc.domain.price import Pricing
 from llm_orc.domain.problem import Problem, ProblemError
 from llm_orc.domain.profile import AUTO, Endpoint, Profile
 from llm_orc.models.auto import Choice
-from llm_orc.models.look import Look, look_at, usual
+from llm_orc.models.look import ANY, Look, look_at, usual
 from llm_orc.models.registry import Models
+from llm_orc.render.words import dollars
 
 ASIDE = (AUTO, "embedded")
 """Providers that are no servers."""
 PULLED = "qwen3:8b"
 """A model to begin with, for those who have none."""
 NOBODY = "no model can be reached"
+_MILLION = 1_000_000
+_SHORT = 1_000
+"""Tokens of the prompt that prices are told for: long ones may cost more."""
 Tier = tuple[str, frozenset[Capability]]
 """A tier, and what its model has to be able to do."""
 
@@ -74,14 +80,22 @@ class Answers:
         """Ask every server, or those of one provider, and choose for each tier; `beside` is done meanwhile."""
         own = [each.profile for each in self.written if each.profile and self._may_be_asked(each)]
         there = [profile for profile in (*usual(self.known.reach), *own) if provider in ("", profile.provider) and self._is_server(profile)]
+        if provider and not there and self._is_server(named := Profile(name=provider, provider=provider, model=ANY)):
+            there = [named]
         self.looks = await look_at(self.models, there, seconds, *(self._choose(tier) for tier in tiers), *beside)
 
     async def close(self) -> None:
         """Let go of every connection."""
         await self.models.close()
 
-    def price(self, profile: Profile) -> Pricing | None:
-        """What its model costs; None where that is not known."""
+    def price(self, profile: Profile) -> PerMillion | None:
+        """What tokens of its model cost; None where that is not known."""
+        if (pricing := self._pricing(profile)) is None:
+            return None
+        each = (pricing.cost(usage) * _MILLION / _SHORT for usage in (Usage(_SHORT, 0), Usage(0, _SHORT)))
+        return PerMillion(*(round(dollars, 6) for dollars in each))
+
+    def _pricing(self, profile: Profile) -> Pricing | None:
         return self.known.pricing(profile, local=self.models.endpoint(profile).local)
 
     def verdict(self, profile: Profile, requires: frozenset[Capability] = frozenset()) -> Verdict:
@@ -139,7 +153,7 @@ class Answers:
 
     async def _choose(self, tier: Tier) -> None:
         try:
-            found = await self.models.choose([tier], self.known.catalog, self.price, offline=False)
+            found = await self.models.choose([tier], self.known.catalog, self._pricing, offline=False)
             self._chosen[tier] = found[tier]
         except ProblemError as error:
             self._chosen[tier] = error.problems[0]
@@ -165,3 +179,10 @@ def _read(entry: Entry[Profile]) -> Written:
         return Written(entry.name, entry.layer, entry.read())
     except ProblemError as error:
         return Written(entry.name, entry.layer, problem=error.problems[0])
+
+
+def in_words(price: PerMillion | None) -> str:
+    """A price for people."""
+    if price is None:
+        return "no known price"
+    return f"{dollars(price.input)} in, {dollars(price.output)} out per million tokens" if price.input or price.output else "free"

@@ -104,24 +104,16 @@ def _key(key: "Key") -> Row:
 
 
 def _profile(profile: "ProfileState") -> Row:
+    from llm_orc.cli.answers import in_words
+
     if profile.resolved is None:
         return False, (profile.name, _written(profile), "", profile.cause or "")
     where = profile.resolved if profile.destination == profile.provider else f"{profile.resolved} at {profile.destination}"
-    return profile.answers, (profile.name, where, _price(profile), profile.cause or "")
+    return profile.answers, (profile.name, where, in_words(profile.price), profile.cause or "")
 
 
 def _written(profile: "ProfileState") -> str:
     return f"{profile.provider}/{profile.model}" if profile.provider else ""
-
-
-def _price(profile: "ProfileState") -> str:
-    from llm_orc.render.words import dollars
-
-    if (price := profile.price) is None:
-        return "no known price"
-    if not (price.input or price.output):
-        return "free"
-    return f"{dollars(price.input)} in, {dollars(price.output)} out per million tokens"
 
 
 def _ensemble(ensemble: "EnsembleState") -> Row:

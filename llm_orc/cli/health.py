@@ -24,11 +24,11 @@ from llm_orc.credentials.index import last_four
 from llm_orc.credentials.keychain import VARIABLES
 from llm_orc.domain.credential import Credential, Given
 from llm_orc.domain.ensemble import CommandAgent
-from llm_orc.domain.health import AgentState, EnsembleState, Fault, Folder, Health, Key, PerMillion, ProfileState, Program, Server, State
-from llm_orc.domain.message import FailedError, Failure, Kind, Usage
+from llm_orc.domain.health import AgentState, EnsembleState, Fault, Folder, Health, Key, ProfileState, Program, Server, State
+from llm_orc.domain.message import FailedError, Failure, Kind
 from llm_orc.domain.plan import Choices, Plan, PlannedAgent, Variant, Wanted
 from llm_orc.domain.problem import Problem, ProblemError, nearest
-from llm_orc.domain.profile import AUTO, Profile
+from llm_orc.domain.profile import AUTO
 from llm_orc.models.look import Look
 from llm_orc.render.words import listed
 
@@ -37,9 +37,6 @@ WHOLE_SECONDS = 4.0
 """For everything; a server that says nothing for the rest of it is given up."""
 LEAST_SECONDS = 2.0
 _REFUSED = (Kind.AUTHENTICATION, Kind.PERMISSION)
-_MILLION = 1_000_000
-_SHORT = 1_000
-"""Tokens of the prompt that prices are told for: long ones may cost more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,17 +145,11 @@ class Examination:
             profile.model,
             f"{resolved.provider}/{resolved.model}" if resolved else None,
             endpoint.label if endpoint else None,
-            self._price(resolved) if resolved and endpoint else None,
+            self.answers.price(resolved) if resolved and endpoint else None,
             answers=not verdict.cause,
             cause=verdict.cause or (note.what if note else None),
             hint=verdict.hint or (note.hint if note else None),
         )
-
-    def _price(self, profile: Profile) -> PerMillion | None:
-        if (pricing := self.answers.price(profile)) is None:
-            return None
-        each = (pricing.cost(usage) * _MILLION / _SHORT for usage in (Usage(_SHORT, 0), Usage(0, _SHORT)))
-        return PerMillion(*(round(dollars, 6) for dollars in each))
 
     def _agents(self, plan: Plan | Problem) -> Iterator[AgentState]:
         if isinstance(plan, Problem):

@@ -17,34 +17,60 @@ if TYPE_CHECKING:
 
 app = new_app()
 KINDS = ("ensembles", "profiles")
-UNBUILT = ("providers", "models")
+"""Listed where no kind is named: those that no server is asked for."""
+ALL_KINDS = (*KINDS, "providers", "models")
 EXAMPLES = "examples/"
 
 
-@app.command("list", epilog=examples("llm-orc list ensembles --all", "llm-orc list profiles --json"))
+@app.command("list", epilog=examples("llm-orc list ensembles --all", "llm-orc list models ollama --json"))
 def list_(
     ctx: typer.Context,
     kind: Annotated[
-        str, typer.Argument(metavar="KIND", help="ensembles or profiles; both if left out.", autocompletion=lambda: list(KINDS))
+        str,
+        typer.Argument(
+            metavar="KIND",
+            help="ensembles, profiles, providers or models; the first two if left out.",
+            autocompletion=lambda: list(ALL_KINDS),
+        ),
     ] = "",
+    provider: Annotated[str, typer.Argument(metavar="PROVIDER", help="With models: whose.", show_default=False)] = "",
     every: Annotated[bool, typer.Option("--all", help="The examples, too.")] = False,
     json: Json = False,
 ) -> int:
-    """List the ensembles and profiles that can be called, and where each comes from."""
+    """List the ensembles and profiles that can be called, the providers there are, or the models that they have.
+
+    Only for models servers are asked, all at once and for two seconds at most. Exit code 1 where PROVIDER cannot be asked.
+    """
     from llm_orc.cli.planning import warn
     from llm_orc.config.layers import read_layers
 
-    if kind in UNBUILT:
-        raise ProblemError(Problem(f"'list {kind}' is not supported yet", hint=f"there are: {', '.join(KINDS)}"))
-    if kind and kind not in KINDS:
-        raise ProblemError(Problem(f"nothing to list called '{kind}'", hint=nearest(kind, KINDS) or f"there are: {', '.join(KINDS)}"))
+    _check(kind, provider)
     terminal: Terminal = ctx.obj
     layers = read_layers(terminal.where)
+    if kind in ("providers", "models"):
+        from llm_orc.cli import reachable
+
+        code = (
+            reachable.list_providers(terminal, layers, json=json)
+            if kind == "providers"
+            else reachable.list_models(terminal, layers, provider, json=json)
+        )
+        warn(terminal, layers.warnings)
+        return code
     listed = {each: _rows(layers, each, every=every) for each in KINDS if kind in ("", each)}
     _print(terminal, listed, json=json)
     warn(terminal, layers.warnings)
     warn(terminal, (problem for rows in listed.values() for row in rows for problem in row["problems"]))
     return 0
+
+
+def _check(kind: str, provider: str) -> None:
+    if kind and kind not in ALL_KINDS:
+        raise ProblemError(
+            Problem(f"nothing to list called '{kind}'", hint=nearest(kind, ALL_KINDS) or f"there are: {', '.join(ALL_KINDS)}")
+        )
+    if provider and kind != "models":
+        raise ProblemError(Problem(f"'list {kind}' takes no more words: {provider}", hint="llm-orc list models PROVIDER"))
 
 
 def _rows(layers: "Layers", kind: str, *, every: bool) -> list[dict[str, Any]]:
