@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm_orc.domain.ensemble import Ensemble
-from llm_orc.domain.event import Queued, Received, Sent, Warned
+from llm_orc.domain.event import Delta, Queued, Received, Sent, Warned
 from llm_orc.domain.message import NO_USAGE, FailedError, Failure, Kind, Message, Reply, Request, Tell, Usage
 from llm_orc.domain.model import ModelCard
 from llm_orc.domain.price import FREE, Price, Pricing, most_tokens
@@ -100,7 +100,6 @@ def test_most_of_it_spent_is_said_once() -> None:
         (failing(Kind.CONTENT_FILTER, Usage(10, 5)), False),
         (using(10, 5), False),
     ],
-    ids=str,
 )
 def test_what_nobody_counted_to_its_end_is_taken_for_the_worst(answer: Any, worst: bool) -> None:  # noqa: FBT001
     it = lab(server=answer)
@@ -266,7 +265,7 @@ class Shop:
     limit: float
     bills: list[tuple[str, float]] = field(default_factory=list)
 
-    async def ask(self, request: Request, _: Tell) -> Reply:
+    async def ask(self, request: Request, tell: Tell) -> Reply:
         profile = request.profile
         texts = [message.text for message in request.messages]
         served = self.meter.serve(profile.model, texts, profile.max_tokens)
@@ -278,6 +277,7 @@ class Shop:
             case "broken":
                 raise FailedError(Failure(Kind.SERVER, "oh no"), usage=NO_USAGE)
             case "cut":
+                tell(Delta(request.node, "half"))
                 await asyncio.sleep(1)
                 raise FailedError(Failure(Kind.NETWORK, "cut"), partial="half", usage=Usage(served.sent, 1) if served.got % 2 else None)
             case "garbage":
