@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from llm_orc.app import Session
+from llm_orc.cli.ahead import importing
 from llm_orc.cli.input import Given, names_a_file, read_input
 from llm_orc.cli.next_steps import comes_with_us, next_steps
 from llm_orc.cli.output import Target, format_of, opened, target_of
@@ -24,7 +25,6 @@ from llm_orc.render.talk import Talk, summary
 
 if TYPE_CHECKING:
     from llm_orc.cli.gate import Gate
-    from llm_orc.models.auto import Choice
 
 AT_THE_END = ("json", "rich")
 """The formats that have nothing to write before the end."""
@@ -60,7 +60,8 @@ def carried_out(terminal: Terminal, name: str, choices: Choices, given: Given, w
         raise ProblemError(Problem(f"--stream does nothing with the format '{chosen}'", hint="take --output-format text or markdown"))
     paper = Paper(target.write, plan, wanted.stream, wanted.verbose, target.width, target.color)
     shape = opened(chosen, paper, *(() if wanted.output_format else written))
-    text = read_input(terminal, given)
+    with importing(terminal, given, plan):
+        text = read_input(terminal, given)
     warn(terminal, layers.warnings, plan.warnings, names_a_file(terminal, given.text))
     early = wanted.stream or chosen not in QUIET_UNTIL_THE_END
     view = _view_for(terminal, wanted, busy=early and target.width is not None)
@@ -112,7 +113,10 @@ class _Call:
             choices = await session.settle()
             text = session.input_of(text)
             self._unlock(session)
-            self.say(_chosen(choice, text) for choice in choices)
+            if choices or self.wanted.verbose:
+                from llm_orc.cli.destinations import first_lines
+
+                self.say(first_lines(session, self.plan, choices, text, verbose=self.wanted.verbose))
 
             def tell(event: Happening) -> None:
                 self._format(event, session)
@@ -197,16 +201,3 @@ def _exit_code(run: Run, *, wrong: bool, closed: bool) -> int:
     if wrong:
         return ExitCode.BAD_INPUT
     return ExitCode.NO_LEAF if closed and code != ExitCode.SPENT else code
-
-
-def _chosen(choice: "Choice", text: str) -> str:
-    going = f"stays on this machine ({choice.destination})" if choice.local else f"sends {_size(text)} to {choice.destination}"
-    return f"{choice.tier} -> {choice.provider}/{choice.model} ({choice.why}); {going}"
-
-
-def _size(text: str) -> str:
-    """`120 bytes`, `3.1 kB`, `2.4 MB`."""
-    size = len(text.encode(errors="replace"))
-    if size < 1000:
-        return f"{size} bytes"
-    return f"{size / 1000:.1f} kB" if size < 1_000_000 else f"{size / 1_000_000:.1f} MB"

@@ -11,11 +11,14 @@ from llm_orc.cli.options import Ensemble, Files, Json, MaxCost, MaxParallel, NoD
 from llm_orc.domain.problem import ProblemError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from llm_orc.app import Session
     from llm_orc.cli.terminal import Terminal
     from llm_orc.config.layers import Layers
     from llm_orc.domain.plan import Plan
     from llm_orc.domain.profile import Profile
+    from llm_orc.models.auto import Choice
 
 app = new_app()
 NOBODY = "no model can be reached now"
@@ -57,32 +60,36 @@ def plan(
 
 
 def _print(terminal: "Terminal", layers: "Layers", planned: "Plan", given: str | None, *, json: bool, verbose: bool) -> None:
+    from llm_orc.cli.destinations import answering, bound_of
+    from llm_orc.domain.profile import AUTO
     from llm_orc.render.json import to_json
-    from llm_orc.render.plan import plan_document, plan_text
+    from llm_orc.render.plan import Settled, plan_document, plan_text
 
-    session = asyncio.run(_settled(layers, planned))
+    session, choices = asyncio.run(_settled(layers, planned))
+    reasons = [(answering(choice, planned), choice.why) for choice in choices]
 
     def destination(profile: "Profile") -> str:
-        from llm_orc.domain.profile import AUTO
-
         return NOBODY if profile.provider == AUTO else session.models.endpoint(profile).label
 
+    def why(profile: "Profile") -> str:
+        return next((why for answers, why in reasons if answers(profile)), "")
+
+    settled = Settled(destination, why, bound_of(session, given or planned.ensemble.default_task))
     if json:
-        terminal.answer(to_json(plan_document(session.plan, destination, given), indent=2) + "\n")
+        terminal.answer(to_json(plan_document(session.plan, settled, given), indent=2) + "\n")
     else:
-        terminal.answer(
-            plan_text(session.plan, destination, given, verbose=verbose, color=terminal.stdout.color, width=terminal.stdout.width)
-        )
+        stdout = terminal.stdout
+        terminal.answer(plan_text(session.plan, settled, given, verbose=verbose, color=stdout.color, width=stdout.width))
 
 
-async def _settled(layers: "Layers", planned: "Plan") -> "Session":
-    """A closed session whose plan names the models that would answer, as far as some can be reached."""
+async def _settled(layers: "Layers", planned: "Plan") -> "tuple[Session, Sequence[Choice]]":
+    """A closed session whose plan names the models that would answer, as far as some can be reached; and why those."""
     from llm_orc.app import Session
 
     async with Session(layers, planned) as session:
         try:
-            await session.settle()
+            choices = await session.settle()
         except ProblemError:
             session.offline = True  # then it is no problem that there is none; what else is wrong is raised again
-            await session.settle()
-    return session
+            choices = await session.settle()
+    return session, choices

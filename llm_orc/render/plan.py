@@ -1,21 +1,25 @@
 """A plan as text and as JSON: what would be run, by whom, and what it would be sent."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from textwrap import wrap
 from typing import Any
 
+from llm_orc.domain.bound import Bound
 from llm_orc.domain.ensemble import Agent, CommandAgent, EnsembleAgent, FanOut, ModelAgent, ScriptAgent
 from llm_orc.domain.plan import Plan, PlannedAgent
 from llm_orc.domain.problem import Problem
 from llm_orc.domain.profile import AUTO, Profile
-from llm_orc.render.json import plain
+from llm_orc.render.cost import cost_document, whole_cost_text
+from llm_orc.render.json import plain, to_json
 from llm_orc.render.preview import preview
 from llm_orc.render.safe import harmless, one_line
 from llm_orc.render.words import counted, folded, ink
 
 Destination = Callable[[Profile], str]
 """Where a profile's calls go, for people: `api.openai.com`."""
+Why = Callable[[Profile], str]
+"""What made a model answer for a tier, for people; empty where it is named."""
 VERSION = 1
 SHOWN_LINES = 12
 """Of a text, unless all of it is wanted."""
@@ -23,7 +27,17 @@ INDENT = 14
 """Columns before a text."""
 
 
-def plan_document(plan: Plan, destination: Destination, input: str | None = None) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What was found out about a plan besides what it says."""
+
+    destination: Destination
+    why: Why = lambda _: ""
+    cost: Bound | None = None
+    """Of the whole run."""
+
+
+def plan_document(plan: Plan, settled: Settled, input: str | None = None) -> dict[str, Any]:
     """What `llm-orc plan --json` says."""
     return {
         "version": VERSION,
@@ -31,25 +45,30 @@ def plan_document(plan: Plan, destination: Destination, input: str | None = None
         "description": plan.ensemble.description,
         "execution": plan.ensemble.execution,
         "max_parallel": plan.max_parallel,
+        "max_cost": plan.max_cost,
         "timeout_seconds": plan.timeout_seconds,
         "variables": plain(plan.variables),
         "phases": [list(phase) for phase in plan.phases],
         "result": _result(plan),
-        "agents": [_agent(planned, plan, destination, input) for planned in plan.agents.values()],
+        "agents": [_agent(planned, plan, settled, input) for planned in plan.agents.values()],
+        "cost": cost_document(settled.cost) if settled.cost else None,
         "warnings": [str(problem) for problem in plan.warnings],
         "untrusted": [str(problem) for problem in plan.untrusted],
     }
 
 
-def _agent(planned: PlannedAgent, plan: Plan, destination: Destination, input: str | None) -> dict[str, Any]:
+def _agent(planned: PlannedAgent, plan: Plan, settled: Settled, input: str | None) -> dict[str, Any]:
     agent = planned.agent
-    profiles = _profiles(planned)
     return {
         "name": agent.name,
         "phase": planned.phase,
         "body": agent.body,
         "runs": _runs(agent),
-        "profiles": [_profile(profile, destination) for profile in profiles],
+        "profiles": [_profile(profile, settled) for profile in _profiles(planned)],
+        "fallbacks": [_profile(profile, settled) for profile in planned.fallbacks],
+        "attempts": planned.attempts if isinstance(agent, ModelAgent) else None,
+        "requires": sorted(planned.requires),
+        "output_schema": plain(planned.schema),
         "depends_on": [{"name": name, "implied": name in planned.implied} for name in planned.depends_on],
         "require": agent.require,
         "when": agent.when,
@@ -58,12 +77,13 @@ def _agent(planned: PlannedAgent, plan: Plan, destination: Destination, input: s
         "input_key": agent.input_key,
         "prompt": preview(planned, plan, input),
         "unused": list(planned.unused),
-        "children": [plan_document(child, destination) for child in _children(planned)],
+        "children": [plan_document(child, replace(settled, cost=None)) for child in _children(planned)],
     }
 
 
-def _profile(profile: Profile, destination: Destination) -> dict[str, Any]:
-    return {**profile.model_dump(exclude_none=True, mode="json"), "destination": destination(profile)}
+def _profile(profile: Profile, settled: Settled) -> dict[str, Any]:
+    found = {"destination": settled.destination(profile), "why": settled.why(profile) or None}
+    return {**profile.model_dump(exclude_none=True, mode="json"), **found}
 
 
 def _profiles(planned: PlannedAgent) -> list[Profile]:
@@ -97,7 +117,7 @@ def _result(plan: Plan) -> str:
 
 def plan_text(
     plan: Plan,
-    destination: Destination,
+    settled: Settled,
     input: str | None = None,
     *,
     verbose: bool = False,
@@ -105,13 +125,14 @@ def plan_text(
     width: int | None = None,
 ) -> str:
     """What `llm-orc plan` prints; with `verbose` every text whole; wrapped where there is a width."""
-    sheet = _Sheet(destination, verbose, color, width)
-    return "".join(f"{line.rstrip()}\n" for line in sheet.lines(plan, input))
+    sheet = _Sheet(settled, verbose, color, width)
+    lines = [*sheet.lines(plan, input), *sheet.cost()]
+    return "".join(f"{line.rstrip()}\n" for line in lines)
 
 
 @dataclass(frozen=True, slots=True)
 class _Sheet:
-    destination: Destination
+    settled: Settled
     verbose: bool
     color: bool
     width: int | None
@@ -138,11 +159,17 @@ class _Sheet:
             yield ""
             yield from self._problem(problem)
 
+    def cost(self) -> Iterator[str]:
+        """The last line, where anybody asks a model."""
+        if self.settled.cost and self.settled.cost.shares:
+            yield ""
+            yield from folded(f"{self._ink('cost', 'dim')}  {whole_cost_text(self.settled.cost)}", self.width)
+
     def _agent(self, planned: PlannedAgent, plan: Plan, input: str | None) -> Iterator[str]:
         agent = planned.agent
         runs = _runs(agent)
         what = " ".join(runs) if isinstance(runs, list) else runs or ""
-        models = "; ".join(map(self._model, _profiles(planned)))
+        models = self._models(_profiles(planned))
         widest = max(map(len, plan.agents))
         head = f"{self._ink(f'{agent.name:<{widest}}', 'bold', 'cyan')}  {self._ink(f'{agent.body:<8}', 'dim')}  {one_line(what or models)}"
         yield from folded(head, self.width and self.width - 2)
@@ -159,10 +186,14 @@ class _Sheet:
         for line in text.split("\n"):
             yield from (wrap(line, max(self.width - INDENT, 20)) if self.width else [line]) or [""]
 
+    def _models(self, profiles: Iterable[Profile]) -> str:
+        return "; ".join(map(self._model, profiles))
+
     def _model(self, profile: Profile) -> str:
         # A tier without a model goes nowhere, and the destination says so.
         model = "" if profile.provider == AUTO else f"{profile.provider}/{profile.model} at "
-        return f"{profile.name} -> {model}{self.destination(profile)}"
+        why = self.settled.why(profile)
+        return f"{profile.name} -> {model}{self.settled.destination(profile)}{f' ({why})' if why else ''}"
 
     def _facts(self, planned: PlannedAgent, plan: Plan, input: str | None) -> Iterator[tuple[str, str]]:
         agent = planned.agent
@@ -175,12 +206,21 @@ class _Sheet:
         if agent.fan_out:
             yield "fan out", f"one child per {_each(planned)}, gathered as {agent.gather}"
         if isinstance(agent, ModelAgent):
-            yield from (("system", profile.system_prompt) for profile in _profiles(planned)[:1] if profile.system_prompt)
+            yield from self._of_model(planned)
         text = preview(planned, plan, input)
         if text is not None:
             yield ("stdin" if isinstance(agent, CommandAgent) else "input" if isinstance(agent, EnsembleAgent) else "prompt"), text
         if planned.unused:
             yield "unused", f"{', '.join(planned.unused)}: not in the prompt"
+
+    def _of_model(self, planned: PlannedAgent) -> Iterator[tuple[str, str]]:
+        if planned.fallbacks:
+            yield "fallback", self._models(planned.fallbacks)
+        if planned.requires:
+            yield "requires", ", ".join(sorted(planned.requires))
+        if planned.schema is not None:
+            yield "schema", to_json(plain(planned.schema))
+        yield from (("system", profile.system_prompt) for profile in _profiles(planned)[:1] if profile.system_prompt)
 
     def _cut(self, lines: list[str]) -> list[str]:
         if self.verbose or len(lines) <= SHOWN_LINES:

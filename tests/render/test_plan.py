@@ -16,7 +16,7 @@ from llm_orc.domain.profile import Profile
 from llm_orc.domain.resolve import resolve
 from llm_orc.render.graph import graph
 from llm_orc.render.json import plain
-from llm_orc.render.plan import SHOWN_LINES, plan_document, plan_text
+from llm_orc.render.plan import SHOWN_LINES, Settled, plan_document, plan_text
 from tests.render.runs import PROFILES, plan_of
 
 
@@ -69,6 +69,7 @@ def destination(profile: Profile) -> str:
     return "api.openai.com" if profile.provider == "openai" else "127.0.0.1:8000"
 
 
+SETTLED = Settled(destination)
 TEXT = (
     "review  Three reviewers\n"
     "7 agents in 4 phases, overlapping; the result is the reply of synthesis\n"
@@ -128,12 +129,12 @@ TEXT = (
 
 
 def test_the_plan_as_text() -> None:
-    assert plan_text(review(), destination, "shop.py") == TEXT
+    assert plan_text(review(), SETTLED, "shop.py") == TEXT
 
 
 def test_the_plan_as_json() -> None:
     plan = replace(review(), warnings=(Problem("old key", Place("review.yaml", 3, 1), warning=True),))
-    out = json.loads(json.dumps(plan_document(plan, destination)))
+    out = json.loads(json.dumps(plan_document(plan, SETTLED)))
     assert [out[key] for key in ("ensemble", "execution", "phases")] == ["review", "overlapping", plain(plan.phases)]
     agents = {agent["name"]: agent for agent in out["agents"]}
     assert agents["lint"]["runs"] == ["ruff", "check", "-"]
@@ -150,7 +151,7 @@ def test_the_plan_as_json() -> None:
 def test_a_prompt_that_depends_on_too_much_is_shown_as_its_template() -> None:
     text = "{% for i in range(agents.a.json.n) %}x{% endfor %}"
     plan = plan_of({"name": "a"}, {"name": "b", "prompt": text})
-    assert plan_document(plan, destination)["agents"][1]["prompt"] == text
+    assert plan_document(plan, SETTLED)["agents"][1]["prompt"] == text
 
 
 @pytest.mark.parametrize(
@@ -164,20 +165,20 @@ def test_a_prompt_that_depends_on_too_much_is_shown_as_its_template() -> None:
 )
 def test_unknown_replies_stand_as_placeholders(prompt: str, shown: str) -> None:
     plan = plan_of({"name": "a"}, {"name": "b", "prompt": prompt})
-    assert plan_document(plan, destination)["agents"][1]["prompt"] == shown
+    assert plan_document(plan, SETTLED)["agents"][1]["prompt"] == shown
 
 
 def test_long_texts_are_cut_unless_all_is_wanted_and_no_file_drives_the_terminal() -> None:
     plan = plan_of({"name": "a", "prompt": "\n".join(["line\x1b[2J"] * 40)})
-    assert plan_text(plan, destination).count("line␛") == SHOWN_LINES - 1
-    assert plan_text(plan, destination, verbose=True).count("line") == 40
-    assert "\x1b" not in plan_text(plan, destination)
-    assert "\x1b[1;36ma" in plan_text(plan, destination, color=True)
+    assert plan_text(plan, SETTLED).count("line␛") == SHOWN_LINES - 1
+    assert plan_text(plan, SETTLED, verbose=True).count("line") == 40
+    assert "\x1b" not in plan_text(plan, SETTLED)
+    assert "\x1b[1;36ma" in plan_text(plan, SETTLED, color=True)
 
 
 def test_texts_are_wrapped_in_their_column() -> None:
     plan = plan_of({"name": "a", "prompt": "one two three four five six seven eight nine ten\n\nend {{ input }}"})
-    assert plan_text(plan, destination, width=44).splitlines()[-7:] == [
+    assert plan_text(plan, SETTLED, width=44).splitlines()[-7:] == [
         "  a  model     default ->",
         "    openai-compatible/small at",
         "    127.0.0.1:8000",
@@ -190,7 +191,7 @@ def test_texts_are_wrapped_in_their_column() -> None:
 
 def test_heads_break_between_words() -> None:
     plan = plan_of({"name": "a"}, {"name": "b", "prompt": "{{ agents.a }}"}, description="What a letter wants, and how long it is")
-    narrow = plan_text(plan, destination, width=40)
+    narrow = plan_text(plan, SETTLED, width=40)
     assert narrow.splitlines()[:4] == [
         "review  What a letter wants, and how",
         "  long it is",
@@ -203,13 +204,13 @@ def test_heads_break_between_words() -> None:
 def test_a_tier_that_finds_no_model_is_shown_as_such() -> None:
     tier = Profile(name="fast", model="fast", provider="auto")
     plan = resolve(Ensemble.model_validate({"name": "x", "agents": [{"name": "a", "model_profile": "fast"}]}), {"fast": tier}, {})
-    assert "fast -> no model can be reached" in plan_text(plan, lambda _: "no model can be reached")
+    assert "fast -> no model can be reached" in plan_text(plan, Settled(lambda _: "no model can be reached"))
 
 
 def test_untrusted_parts_and_the_result_are_named() -> None:
     plan = plan_of({"name": "a"}, {"name": "b"}, synthesis={"concat": True}, execution="phased")
     plan = replace(plan, untrusted=(Problem("the script of 'a'", Place("x.yaml", 2, 1), "llm-orc trust"),))
-    text = plan_text(plan, destination)
+    text = plan_text(plan, SETTLED)
     assert "the result is one section each: a, b" in text
     assert "untrusted: x.yaml:2:1: the script of 'a'\nhint: llm-orc trust\n" in text
 

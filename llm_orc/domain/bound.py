@@ -1,0 +1,332 @@
+"""What a plan can cost at most, before anything is sent: the worst case of every request, added up."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from math import inf
+from typing import Any, NamedTuple
+
+from llm_orc.domain.ensemble import FanOut, ModelAgent
+from llm_orc.domain.message import FailedError, Message
+from llm_orc.domain.model import ModelCard
+from llm_orc.domain.plan import Plan, PlannedAgent, Variant
+from llm_orc.domain.price import Pricing, most_tokens
+from llm_orc.domain.profile import AUTO, Profile
+from llm_orc.domain.prompt import Template
+from llm_orc.domain.said import Scope, identifier, text_of
+
+LENGTHS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "maxOutputTokens", "num_predict")
+"""Options by which a provider bounds a reply."""
+DEAR = frozenset({"service_tier", "speed", "tools", "plugins", "web_search_options", "inference_geo"})
+"""Options that change what a call costs in ways that no price list says."""
+RETOLD = 4
+"""Tokens that one token of a reply may be where it is read: by another model, with the escapes of JSON, as UTF-8."""
+CAUSE = 2_000
+"""Tokens of the cause that stands in place of a reply."""
+HEADING = 16
+"""Tokens round an agent's name where its reply is a section of something."""
+REPAIR = 1_500
+"""Tokens in which a model is told what is wrong with its reply, without the schema."""
+MANY = 1_000_000
+LENGTH = "unknown length of its prompt"
+STRAIGHT = frozenset(
+    "Template Output TemplateData If CondExpr Name Getattr Getitem Const Compare Operand Not And Or Test Filter Concat Add Neg".split()  # noqa: SIM905
+)
+"""What a template may consist of that says each thing at most as often as it stands there."""
+SHORT = frozenset({"capitalize", "count", "d", "default", "first", "last", "length", "lower", "string", "title", "trim", "upper"})
+"""Filters that make nothing longer out of what they are given."""
+
+
+class Share(NamedTuple):
+    """What one agent may spend on one of its models; infinite where there is no bound, and then there is a reason."""
+
+    agent: str
+    """By its place in the plan: `agent`, `agent[2]` of a fan-out over profiles, `agent/child` inside an ensemble."""
+    profile: Profile
+    once: float
+    """US dollars with one request; of each item, in a fan-out."""
+    most: float
+    """Likewise with every retry and repair that there may be."""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """US dollars that a run is not above; infinite where nothing bounds it."""
+
+    shares: tuple[Share, ...]
+    max_cost: float | None = None
+
+    @property
+    def once(self) -> float:
+        """With one request for each agent, to the dearest of its models."""
+        agents = groupby(self.shares, lambda share: share.agent)
+        return self._capped(sum(max(share.once for share in shares) for _, shares in agents))
+
+    @property
+    def most(self) -> float:
+        """With every retry, repair and fallback, each billed as if it had been whole."""
+        return self._capped(sum(share.most for share in self.shares))
+
+    @property
+    def unbounded(self) -> dict[str, str]:
+        """Agent -> why nothing but a `max_cost` bounds what it may spend."""
+        return {share.agent: share.why for share in self.shares if share.most == inf}
+
+    def of(self, uses: Callable[[Profile], bool]) -> "Bound":
+        """The part that is spent on these profiles."""
+        return Bound(tuple(share for share in self.shares if uses(share.profile)), self.max_cost)
+
+    def _capped(self, dollars: float) -> float:
+        return dollars if self.max_cost is None else min(dollars, self.max_cost)
+
+
+Priced = Callable[[Profile], Pricing | None]
+Carded = Callable[[Profile], ModelCard]
+
+
+def bound(plan: Plan, text: str | None, pricing: Priced, card: Carded) -> Bound:
+    """What a run of the plan on this input may cost; an input of None is not known yet."""
+    given = _Text(inf) if text is None else _Text.of(text)
+    return Bound(tuple(_Reading(plan, given, _Terms(pricing, card)).shares()), plan.max_cost)
+
+
+def longest(profile: Profile) -> int | None:
+    """Tokens that a reply is not longer than, as the profile or its options have it."""
+    said = [value for key in LENGTHS if isinstance(value := profile.options.get(key), int) and value > 0]
+    return max(said) if said else profile.max_tokens
+
+
+class _Text(NamedTuple):
+    """A text that somebody will be sent: tokens that it is not above, and itself where it is known."""
+
+    tokens: float
+    known: str | None = None
+
+    @classmethod
+    def of(cls, text: str) -> "_Text":
+        return cls(len(text.encode(errors="surrogatepass")), text)
+
+
+class _Own(NamedTuple):
+    """What one call works on: tokens of its input or item, and of what `item` says in a template."""
+
+    tokens: float
+    item: float = 0
+
+
+class _Items(NamedTuple):
+    """What a fan-out goes over."""
+
+    number: float
+    largest: float
+    """Tokens of the longest of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """What is known of models."""
+
+    pricing: Priced
+    card: Carded
+
+    def length(self, profile: Profile) -> float:
+        """Tokens that a reply is not longer than."""
+        return longest(profile) or self.card(profile).max_output or inf
+
+    def share(self, agent: str, planned: PlannedAgent, profile: Profile, prompt: float) -> Share:
+        """What the agent may spend on this model, for a prompt of at most so many tokens."""
+        if profile.provider == AUTO:
+            return Share(agent, profile, inf, inf, "no model is chosen")
+        pricing = self.pricing(profile)
+        if pricing is None:
+            return Share(agent, profile, inf, inf, "no known price")
+        if pricing.most(MANY, MANY) == 0:
+            return Share(agent, profile, 0.0, 0.0)
+        length, window = self.length(profile), self.card(profile).context_window or inf
+        system = (Message("system", profile.system_prompt),) if profile.system_prompt else ()
+        sent = prompt + most_tokens((*system, Message("user", "")), planned.schema)
+        if why := _why(profile, length, min(sent, window)):
+            return Share(agent, profile, inf, inf, why)
+        once = most = pricing.most(int(min(sent, window)), int(length))
+        if planned.schema is not None:
+            again = sent + length * RETOLD + REPAIR + len(json.dumps(dict(planned.schema)))
+            most += pricing.most(int(min(again, window)), int(length))
+        return Share(agent, profile, once, most * planned.attempts)
+
+
+def _why(profile: Profile, length: float, sent: float) -> str:
+    """Why there is no bound on what a call costs whose price is known."""
+    if dear := sorted(DEAR & profile.options.keys()):
+        return f"no known price of '{dear[0]}'"
+    if length == inf:
+        return "no max_tokens"
+    return LENGTH if sent == inf else ""
+
+
+@dataclass(slots=True)
+class _Reading:
+    """A plan, read agent by agent in an order in which each comes after those that it waits for."""
+
+    plan: Plan
+    input: _Text
+    terms: _Terms
+    replies: dict[str, float] = field(default_factory=dict)
+    """Tokens that an agent's reply is not above where it is read."""
+    gathered: dict[str, _Items] = field(default_factory=dict)
+    """Of a fan-out: its children's replies."""
+
+    def shares(self) -> list[Share]:
+        """Of every agent, children's included; afterwards it is known how long the replies may be."""
+        return [share for phase in self.plan.phases for name in phase for share in self._agent(self.plan.agents[name])]
+
+    @property
+    def result(self) -> float:
+        """Tokens of what the whole of it comes to."""
+        if self.plan.final is not None:
+            return self.replies[self.plan.final]
+        if self.plan.template is not None and self.plan.synthesised:
+            return inf
+        return sum(self.replies[name] + len(name) + HEADING for name in self.plan.leaves)
+
+    # One agent
+
+    def _agent(self, planned: PlannedAgent) -> Iterator[Share]:
+        items = self._items(planned) if planned.agent.fan_out else None
+        own = _Own(items.largest if items and not planned.variants else self.input.tokens, items.largest if items else 0)
+        variants = planned.variants or (Variant("", planned.profile, planned.child),)
+        each: list[float] = []
+        for index, variant in enumerate(variants):
+            name = f"{planned.name}[{index}]" if planned.variants else planned.name
+            shares, reply = self._one(planned, variant, name, own)
+            each.append(max(reply, CAUSE))
+            yield from (_times(share, items.number if items and not planned.variants else 1) for share in shares)
+        if items is None:
+            self.replies[planned.name] = each[0]
+            return
+        self.gathered[planned.name] = _Items(items.number, max(each))
+        self.replies[planned.name] = max(items.number * (max(each) + len(planned.name) + HEADING), CAUSE) if items.number else CAUSE
+
+    def _one(self, planned: PlannedAgent, variant: Variant, name: str, own: _Own) -> tuple[list[Share], float]:
+        """What one call of it, or one child, may spend, and how long its reply may be."""
+        if variant.child is not None:
+            child = _Reading(variant.child, self._work(planned, variant.child, own), self.terms)
+            return [_within(share, name, variant.child.max_cost) for share in child.shares()], child.result
+        if variant.profile is None or not isinstance(planned.agent, ModelAgent):
+            return [], inf
+        profiles = (variant.profile, *planned.fallbacks)
+        prompt = self._prompt(planned, own)
+        reply = inf if planned.shape else RETOLD * max(map(self.terms.length, profiles))
+        return [self.terms.share(name, planned, profile, prompt) for profile in profiles], reply
+
+    def _work(self, planned: PlannedAgent, child: Plan, own: _Own) -> _Text:
+        """The input of a child run."""
+        on_input = not planned.agent.fan_out or planned.compares
+        if on_input and not planned.depends_on and planned.prompt is None and self.input.known:
+            return self.input
+        task = _Text.of(child.ensemble.default_task or "")
+        return _Text(max(self._prompt(planned, own), task.tokens))
+
+    def _prompt(self, planned: PlannedAgent, own: _Own) -> float:
+        """Tokens of what it is sent."""
+        template = planned.prompt
+        if template is not None and template.tagged:
+            return self._filled(template, own)
+        listed = planned.listed_by if planned.agent.fan_out else frozenset()
+        sections = sum(self.replies[name] + len(name) + HEADING for name in planned.depends_on if name not in listed)
+        task = _Text.of(template.text).tokens if template else 0
+        return task + own.tokens + sections + HEADING
+
+    def _filled(self, template: Template, own: _Own) -> float:
+        names = _named(template)
+        if names is None:
+            return inf
+        return _Text.of(template.text).tokens + sum(self._size(name, below, own) for name, below in names)
+
+    def _size(self, name: str, below: str, own: _Own) -> float:
+        """Tokens of what stands for a name in a template."""
+        match name:
+            case "input":
+                return self.input.tokens
+            case "agents":
+                known = {identifier(each): tokens for each, tokens in self.replies.items()}
+                return known.get(identifier(below), CAUSE)  # one that is left out of this run has a cause
+            case "variables":
+                return _Text.of(text_of(self.plan.variables.get(below, self.plan.variables))).tokens
+            case "item":
+                return own.item
+            case "index":
+                return HEADING
+            case _:
+                return inf
+
+    # Fan-out
+
+    def _items(self, planned: PlannedAgent) -> _Items:
+        if planned.variants:
+            return _Items(len(planned.variants), max(len(variant.name) for variant in planned.variants))
+        if source := self._source(planned):
+            return self.gathered.get(source) or _Items(inf, self.replies[source])
+        fan_out = planned.agent.fan_out
+        value = self._listed(planned.items) if planned.items else fan_out.items if isinstance(fan_out, FanOut) else None
+        if not isinstance(value, Sequence) or isinstance(value, str):
+            return _Items(inf, inf)
+        return _Items(len(value), max((_Text.of(text_of(each)).tokens for each in value), default=0))
+
+    def _source(self, planned: PlannedAgent) -> str:
+        """The fan-out whose children's replies are the items, if it is that."""
+        if planned.agent.fan_out is True:
+            source = self.plan.agents.get(planned.depends_on[0])
+            return source.name if source and source.agent.gather == "list" and not planned.agent.input_key else ""
+        parts = planned.items.plain if planned.items else None
+        if parts is None or len(parts) != 3 or parts[1].count(".") != 1:
+            return ""
+        below = parts[1].partition(".")[2]
+        return next((name for name in self.gathered if parts[1].startswith("agents.") and identifier(name) == identifier(below)), "")
+
+    def _listed(self, items: Template) -> Any:
+        """The items, where they follow from what is known."""
+        if items.names.agents or ("input" in items.names.top and self.input.known is None):
+            return None
+        try:
+            return items.value(Scope(self.input.known or "", self.plan.variables, {}))
+        except FailedError:
+            return None
+
+
+def _times(share: Share, number: float) -> Share:
+    """Of so many items."""
+    if share.most == 0 or number == 1:
+        return share
+    why = "unknown number of items" if number == inf and share.why in {"", LENGTH} else share.why
+    return share._replace(once=share.once * number, most=share.most * number, why=why) if number else share._replace(once=0.0, most=0.0)
+
+
+def _within(share: Share, parent: str, max_cost: float | None) -> Share:
+    """Of a child run, which may have a bound of its own."""
+    most = inf if max_cost is None else max_cost
+    return share._replace(agent=f"{parent}/{share.agent}", once=min(share.once, most), most=min(share.most, most))
+
+
+def _named(template: Template) -> list[tuple[str, str]] | None:
+    """The names in a template, each with what stands below it, as often as it stands there; None where it may say one more often."""
+    if template.plain is not None:
+        return [(name, below.partition(".")[0]) for name, _, below in (part.partition(".") for part in template.plain[1::2])]
+    if template.environment is None:
+        return []
+    nodes = list(_nodes(template.environment().parse(template.text)))
+    if any(type(node).__name__ not in STRAIGHT or (type(node).__name__ == "Filter" and node.name not in SHORT) for node in nodes):
+        return None
+    owned = {id(node.node): _below(node) for node in nodes if type(node).__name__ in {"Getattr", "Getitem"}}
+    return [(node.name, owned.get(id(node), "")) for node in nodes if type(node).__name__ == "Name"]
+
+
+def _nodes(tree: Any) -> Iterator[Any]:
+    yield tree
+    for child in tree.iter_child_nodes():
+        yield from _nodes(child)
+
+
+def _below(node: Any) -> str:
+    return str(getattr(node, "attr", "") or getattr(getattr(node, "arg", None), "value", ""))
