@@ -177,6 +177,7 @@ class _Attempt:
 
     def failed(self, error: FailedError) -> Usage:
         """What a failed attempt took, by the server's count or ours."""
+        self.pieces = max(self.pieces, len(error.partial))
         usage = self.thought() if error.usage is None else error.usage
         return self.ended(usage, self.cost(usage), error.failure)
 

@@ -67,7 +67,7 @@ def test_a_minute_counts_from_when_a_request_is_sent_and_not_from_when_it_got_in
 
 
 def test_tokens_of_a_minute_are_thought_first_and_counted_then() -> None:
-    async def answer(request: Request, _: Tell) -> Reply:
+    async def answer(request: Request, tell: Tell) -> Reply:
         return Reply("ok", usage=Usage(100, 100))
 
     it = lab(profile(tokens_per_minute=1_000, max_tokens=700), server=answer)
@@ -339,7 +339,7 @@ def test_what_a_server_bears_comes_up_again() -> None:
 
 
 def test_the_wait_that_a_server_asks_for_is_for_that_call_alone() -> None:
-    async def answer(request: Request, _: Tell) -> Reply:
+    async def answer(request: Request, tell: Tell) -> Reply:
         if request.node == "a0" and not refused:
             refused.append(request)
             raise FailedError(Failure(Kind.RATE_LIMIT, "later", retry_after=50.0), usage=NO_USAGE)
