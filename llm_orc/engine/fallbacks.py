@@ -29,7 +29,7 @@ def falling_back(ways: Sequence[tuple[Profile, Ask]], when: "Turn") -> Ask:
                     raise _joined(failures) from None
                 tell(FellBack(request.node, error.failure, _name(ways[number + 1][0])))
             else:
-                return replace(reply, profile=_name(profile)) if number else reply
+                return reply if profile is request.profile else replace(reply, profile=_name(profile))
         raise FailedError(Failure(Kind.OFFLINE, "no model may be asked"), usage=NO_USAGE)
 
     return asked

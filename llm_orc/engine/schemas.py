@@ -49,7 +49,10 @@ def _checked(text: str, validator: Any) -> tuple[Any, str]:
         value = _extracted(text)
     except ValueError as error:
         return None, f"it is no JSON: {error}"[:SHOWN]
-    fault = best_match(validator.iter_errors(value))
+    try:
+        fault = best_match(validator.iter_errors(value))
+    except RecursionError:
+        return None, "it is nested too deeply for its schema"
     if fault is None:
         return value, ""
     return None, f"at {fault.json_path}: {fault.message}"[:SHOWN]

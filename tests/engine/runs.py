@@ -43,6 +43,7 @@ class Lab:
     at: Mapping[str, Endpoint] = field(default_factory=dict)
     """Provider -> where it listens, if not at `endpoint`."""
     bounds: Bounds = field(default_factory=lambda: Bounds(4))
+    reachable: Callable[[Profile], bool] = lambda _: True
     running: int = 0
     peak: int = 0
 
@@ -94,7 +95,7 @@ class Lab:
             "python",
             pricing=lambda profile: profile.price or self.pricing,
             card=lambda _: self.card,
-            reachable=lambda _: not offline,
+            reachable=lambda profile: not offline and self.reachable(profile),
             clock=loop.time,
             stream=bool(self.shown),
             shown=self.shown,
