@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from secrets import token_hex
 from time import gmtime, strftime
@@ -58,6 +58,14 @@ def planned(layers: Layers, named: str | Ensemble, choices: Choices, profiles: M
         max_cost=plan.max_cost or limits.max_cost,
         timeout_seconds=plan.timeout_seconds or limits.timeout_seconds,
     )
+
+
+def imported(plan: Plan) -> None:
+    """Import what asking the plan's models takes; nothing is opened. What fails here fails again, and is told, when the model is asked."""
+    models = Models(Reach())
+    for profile in plan.profiles():
+        with suppress(Exception):
+            models.ready(profile)
 
 
 class Known:

@@ -1,0 +1,40 @@
+"""What a run needs is imported while its input is waited for."""
+
+import subprocess
+from threading import Timer
+
+from tests.project import NewProject
+from tests.servers.anthropic import AnthropicServer
+
+LONGEST = 120
+"""Seconds after which a process that does not import what it should is ended."""
+
+
+def test_an_sdk_is_imported_before_the_pipe_has_said_anything(project: NewProject) -> None:
+    with AnthropicServer("from the server") as server:
+        here = project(
+            {
+                ".llm-orc/profiles/p.yaml": f"provider: anthropic\nmodel: m\nbase_url: {server.base_url}\n",
+                "a.yaml": "name: a\nagents: [{name: only, model_profile: p}]\n",
+            }
+        )
+        process = here.start("invoke", "a.yaml", stdin=subprocess.PIPE, env={"PYTHONPROFILEIMPORTTIME": "1"})
+        assert process.stderr
+        end = Timer(LONGEST, process.kill)
+        end.start()
+        imported = any(b"llm_orc.models.anthropic_client" in line for line in process.stderr)
+        end.cancel()
+        assert imported
+        assert server.requests == []
+        out, _ = process.communicate(b"read this")
+        assert (out, process.returncode) == (b"from the server\n", 0)
+        assert "read this" in server.requests[0].json["messages"][0]["content"]
+
+
+def test_what_cannot_be_imported_is_told_once_the_input_is_there(project: NewProject) -> None:
+    files = {".llm-orc/profiles/p.yaml": "provider: nobody\nmodel: m\n", "a.yaml": "name: a\nagents: [{name: only, model_profile: p}]\n"}
+    process = project(files).start("invoke", "a.yaml", stdin=subprocess.PIPE)
+    out, err = process.communicate(b"read this")
+    assert (out, process.returncode) == (b"", 2)
+    assert b"no provider 'nobody'" in err
+    assert b"Traceback" not in err
