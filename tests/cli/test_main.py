@@ -66,11 +66,6 @@ def test_a_flag_that_is_not_built_is_refused(here: Project, flag: str, place: st
     assert here.run(*words) == ("", f"error: '{flag}' is not supported yet\nhint: leave it out\n", 2)
 
 
-@pytest.mark.parametrize("kind", ["providers", "models"])
-def test_a_listing_that_is_not_built_is_refused(here: Project, kind: str) -> None:
-    assert here.run("list", kind) == ("", f"error: 'list {kind}' is not supported yet\nhint: there are: ensembles, profiles\n", 2)
-
-
 TYPOS = {
     "invok ehco": ("no command 'invok'", "did you mean 'invoke'? see: llm-orc --help"),
     "invok echo": ("no command 'invok'", "did you mean 'invoke'? an ensemble is run with: llm-orc invoke echo"),
@@ -202,7 +197,7 @@ def test_names_of_ensembles_are_completed(here: Project, words: str) -> None:
         ("invoke two --var c", ["code="]),
         ("invoke nowhere --only ", []),
         ("invoke --only ", []),
-        ("list ", ["ensembles", "profiles"]),
+        ("list ", ["ensembles", "profiles", "providers", "models"]),
         ("schema out", ["output"]),
     ],
 )
