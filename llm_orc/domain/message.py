@@ -189,6 +189,12 @@ class Outcome:
     children: tuple["Outcome", ...] = ()
     """Of a fan-out, in item order."""
     fanned_out: bool = False
+    usage: Usage = NO_USAGE
+    """What it took, failed attempts and children included."""
+    cost: float | None = 0.0
+    """US dollars likewise; None where the price of a part is not known."""
+    profile: "Profile | None" = None
+    """Of a model: who was to answer."""
 
     @property
     def ok(self) -> bool:

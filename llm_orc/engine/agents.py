@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, assert_never
 
 from llm_orc.domain.ensemble import CommandAgent, EnsembleAgent, FunctionAgent, ModelAgent, ScriptAgent
 from llm_orc.domain.event import Happening, Received, Sent, Started
 from llm_orc.domain.message import NO_USAGE, FailedError, Failure, Kind, Message, Outcome, Reply, Request, Tell, Usage
 from llm_orc.domain.plan import PlannedAgent
+from llm_orc.domain.profile import Profile
 from llm_orc.domain.prompt import default_prompt
 from llm_orc.domain.said import MISSING, Scope, as_json, json_or_none, said, selected, text_of
 from llm_orc.engine.asks import Turn, asking
@@ -17,6 +18,8 @@ from llm_orc.engine.means import Means
 from llm_orc.engine.programs import Program, run_program, surroundings
 
 _LARGE = 256 * 1024
+_SHORT = 1_000
+_PER_SHORT = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +113,33 @@ class Call:
         handed = {
             "input": self._selected_text() if self._selects else self.scope.input,
             "parameters": agent.parameters or None,
-            "dependencies": {name: _told(self.scope.outcomes[name]) for name in self.planned.depends_on} or None,
+            "dependencies": {name: self._told(self.scope.outcomes[name]) for name in self.planned.depends_on} or None,
             "item": None if self.scope.item is MISSING else self.scope.item,
             "variables": dict(self.scope.variables) or None,
         }
         size = len(self.scope.input) + sum(len(self.scope.outcomes[name].text) for name in self.planned.depends_on)
         stdin = await asyncio.to_thread(_encoded, handed) if size > _LARGE else _encoded(handed)
         return await self._run(Program(agent.script, argv, str(self.means.cwd), surroundings(self.means.env, agent.env)), stdin)
+
+    def _told(self, outcome: Outcome) -> Mapping[str, Any]:
+        """What a script hears of a dependency."""
+        text = outcome.reply.text if outcome.reply else None
+        said = {"status": outcome.status, "ok": outcome.ok, "cause": outcome.cause or None, "text": text, "json": json_or_none(outcome)}
+        return {**said, "spent": self._spent(outcome)}
+
+    def _spent(self, outcome: Outcome) -> Mapping[str, Any] | None:
+        """What a dependency that asks models took, each child of a fan-out too, and what its model costs; None for programs."""
+        if outcome.profile is None and not outcome.usage.total:
+            return None
+        children = [{"ok": child.ok, **_took(child)} for child in outcome.children] if outcome.fanned_out else None
+        return {**_took(outcome), "price": self._price(outcome.profile), "children": children}
+
+    def _price(self, profile: Profile | None) -> Mapping[str, float] | None:
+        """US dollars per million tokens of a short prompt, and of its reply."""
+        pricing = self.means.pricing(profile) if profile and self.means.reachable(profile) else None
+        if pricing is None:
+            return None
+        return {"input": pricing.cost(Usage(input=_SHORT)) * _PER_SHORT, "output": pricing.cost(Usage(output=_SHORT)) * _PER_SHORT}
 
     async def _run_command(self, agent: CommandAgent) -> Reply:
         env = surroundings(self.means.env, agent.env)
@@ -169,11 +192,8 @@ class _Took:
         return replace(reply, usage=self.usage, cost=self.cost, attempts=self.attempts)
 
 
-def _told(outcome: Outcome) -> Mapping[str, Any]:
-    """What a script hears of a dependency."""
-    text = outcome.reply.text if outcome.reply else None
-    value = json_or_none(outcome)
-    return {"status": outcome.status, "ok": outcome.ok, "cause": outcome.cause or None, "text": text, "json": value}
+def _took(outcome: Outcome) -> Mapping[str, Any]:
+    return {"usage": asdict(outcome.usage), "cost": outcome.cost}
 
 
 def _encoded(handed: Mapping[str, Any]) -> bytes:

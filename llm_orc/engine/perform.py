@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from llm_orc.domain.ensemble import EnsembleAgent, FanOut
-from llm_orc.domain.event import Answered, Cancelled, Cause, Failed, Happening, RunEnded, RunStarted, Skipped, Started, Submitted
+from llm_orc.domain.event import Answered, Cancelled, Cause, Failed, Happening, Received, RunEnded, RunStarted, Skipped, Started, Submitted
 from llm_orc.domain.gather import gathered
-from llm_orc.domain.message import FailedError, Failure, Kind, Outcome, Reply, Tell
+from llm_orc.domain.message import NO_USAGE, FailedError, Failure, Kind, Outcome, Reply, Tell
 from llm_orc.domain.plan import Plan, PlannedAgent
 from llm_orc.domain.profile import Profile
 from llm_orc.domain.result import result_of
@@ -152,6 +152,7 @@ class Node:
     item: Any
     index: int
     _children: list[asyncio.Task[Outcome]] = field(default_factory=list)
+    _received: list[Received] = field(default_factory=list)
 
     async def outcome(self, depends_on: Sequence[asyncio.Future[Any]]) -> Outcome:
         """Wait, decide, act; whatever comes of it is told and kept."""
@@ -162,6 +163,7 @@ class Node:
         except asyncio.CancelledError:
             self.run.tell(Cancelled(self.id))
             raise
+        outcome = self._with_expenses(outcome)
         if self.item is MISSING:
             self.run.outcomes[self.planned.name] = outcome
         return outcome
@@ -178,6 +180,19 @@ class Node:
                 return self._skipped(Kind.OFFLINE)
             self.run.tell(Failed(self.id, error.failure, error.partial))
             return Outcome("failed", failure=error.failure, cause=str(error.failure), children=self._ended_children())
+
+    def _tell(self, event: Happening) -> None:
+        """Tell it, and mind what it cost."""
+        if isinstance(event, Received) and event.usage.total:
+            self._received.append(event)
+        self.run.tell(event)
+
+    def _with_expenses(self, outcome: Outcome) -> Outcome:
+        parts: list[Received | Outcome] = [*self._received, *outcome.children]
+        costs = [part.cost for part in parts if part.cost is not None]
+        cost = sum(costs) if len(costs) == len(parts) else None
+        usage = sum((part.usage for part in parts), NO_USAGE)
+        return replace(outcome, usage=usage, cost=cost, profile=self.planned.profile)
 
     def _skipped(self, cause: str) -> Outcome:
         self.run.tell(Skipped(self.id, str(cause)))
@@ -207,7 +222,7 @@ class Node:
                 reply = await self._child_run(scope, watches)
             else:
                 turn = Turn(Started(self.id), self.run.places, watches, self.run.budgets)
-                reply = await Call(self.id, planned, scope, turn, self.run.means, self.run.tell).reply()
+                reply = await Call(self.id, planned, scope, turn, self.run.means, self._tell).reply()
         self.run.tell(Answered(self.id, reply))
         return Outcome("succeeded", reply)
 
@@ -224,7 +239,7 @@ class Node:
         turn = Turn(Started(self.id))
         text = Call(self.id, self.planned, scope, turn, self.run.means, self.run.tell).work() or plan.ensemble.default_task or ""
         self.run.tell(Started(self.id, text))
-        child = OpenRun(plan, text, self.run.means, self.run.tell, self.id, self.run.places, watches, self.run.budgets)
+        child = OpenRun(plan, text, self.run.means, self._tell, self.id, self.run.places, watches, self.run.budgets)
         try:
             async with asyncio.timeout(plan.timeout_seconds):
                 await child.perform()

@@ -67,8 +67,8 @@ def test_a_script_is_handed_one_json_object(project: NewProject) -> None:
     [handed] = json.loads(run["result"])
     assert (handed["input"], handed["parameters"], handed["item"]) == ("hello", {"n": 1}, {"k": "é"})
     assert handed["dependencies"] == {
-        "plain": {"status": "succeeded", "ok": True, "cause": None, "text": json.dumps(plain), "json": plain},
-        "broken": {"status": "failed", "ok": False, "cause": "script: 'false': exit code 1", "text": None, "json": None},
+        "plain": {"status": "succeeded", "ok": True, "cause": None, "text": json.dumps(plain), "json": plain, "spent": None},
+        "broken": {"status": "failed", "ok": False, "cause": "script: 'false': exit code 1", "text": None, "json": None, "spent": None},
     }
 
 

@@ -22,11 +22,12 @@ def script(tmp_path: Path) -> Script:
         *,
         parameters: Mapping[str, Any] | None = None,
         dependencies: Mapping[str, Any] | None = None,
+        variables: Mapping[str, Any] | None = None,
         python: Sequence[str] = (),
         cwd: Path = tmp_path,
         env: Mapping[str, str] | None = None,
     ) -> Any:
-        request = {"input": text, "parameters": parameters, "dependencies": dependencies, "item": None, "variables": {}}
+        request = {"input": text, "parameters": parameters, "dependencies": dependencies, "item": None, "variables": variables}
         command = [sys.executable, *python, str(ENSEMBLES / "scripts" / f"{name}.py")]
         done = subprocess.run(command, input=json.dumps(request), capture_output=True, text=True, cwd=cwd, env=env, check=False, timeout=60)
         assert (done.returncode, done.stderr) == (0, "")

@@ -32,6 +32,8 @@ SHIPPED = {
     "debate": ("", rf"(?s){EXTRACT}.*\d+: A program should never be rewritten from scratch\."),
     "council": ("", rf"(?s){EXTRACT}.*\d+: "),
     "map-reduce": (STORY, rf"(?s){EXTRACT}.*\d+: "),
+    "cascade": ("", rf"(?s){EXTRACT}.*\*careful: the grader gave no verdict\*.*\n---\n1 of 1 went to the careful model \(100%\)"),
+    "cascade-check": ("", r'^\[\{"ok": true, "why": ""\}, \{"ok": false, "why": "it says'),
 }
 RUNS = {
     "examples/choose-agent": ("", r"^FAIR IS FOUL\s*$"),
