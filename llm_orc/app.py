@@ -8,14 +8,18 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from secrets import token_hex
 from time import gmtime, strftime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from pydantic import SecretStr
+
 from llm_orc.catalog.cards import card, catalog
 from llm_orc.config.layers import Layers
-from llm_orc.domain.credential import Credential
+from llm_orc.credentials import are_kept
+from llm_orc.domain.credential import Credential, Given
 from llm_orc.domain.ensemble import Ensemble
 from llm_orc.domain.event import Cause, Happening
 from llm_orc.domain.message import Tell
@@ -38,6 +42,7 @@ if TYPE_CHECKING:
     from llm_orc.credentials.index import Store
     from llm_orc.credentials.keychain import Keychain
     from llm_orc.models.auto import Choice
+    from llm_orc.models.auto import Wanted as Tier
 
 PROGRAMS_PER_CORE = 2
 _log = logging.getLogger("llm_orc")
@@ -100,7 +105,12 @@ class Known:
         return self._keychain
 
     def find(self, provider: str, variable: str | None, name: str | None = None) -> Credential | None:
-        """The key of a provider, or None."""
+        """The key of a provider, or None; the keychain costs 25 ms to import, and only who keeps keys pays them."""
+        key = self._layers.where.env.get(variable, "").strip() if variable and name is None else ""
+        if variable and key:
+            return Given(variable, SecretStr(key))
+        if self._keychain is None and not are_kept(self._layers.where.settings):
+            return None
         return self.keychain.find(provider, variable, name)
 
     def card(self, profile: Profile) -> ModelCard:
@@ -143,16 +153,26 @@ class Session:
         await self.models.close()
 
     async def settle(self) -> "Sequence[Choice]":
-        """Choose a model for each tier in use; raises ProblemError with the ways out where none can be reached, unless offline."""
-        wanted = [(each.profile.model, each.requires) for each in self.plan.wanted() if each.profile.provider == AUTO]
-        choices = await self.models.choose(wanted, self.known.catalog, self._price, offline=self.offline)
+        """Choose a model for each tier in use; raises ProblemError with the ways out where an agent is left with none, unless offline."""
+        ways = list(self.plan.ways())
+        choices = await self._choose(chain.from_iterable(ways), all_of_them=False)
+
+        def known(wanted: Wanted) -> bool:
+            return wanted.profile.provider != AUTO or _tier(wanted) in choices
+
+        if not self.offline:
+            choices |= await self._choose(chain.from_iterable(agent for agent in ways if not any(map(known, agent))), all_of_them=True)
 
         def settled(wanted: Wanted) -> Profile:
-            choice = choices.get((wanted.profile.model, wanted.requires)) if wanted.profile.provider == AUTO else None
+            choice = choices.get(_tier(wanted)) if wanted.profile.provider == AUTO else None
             return choice.applied(wanted.profile) if choice else wanted.profile
 
         self.plan = self.plan.with_profiles(settled)
         return tuple(choices.values())
+
+    async def _choose(self, wanted: Iterable[Wanted], *, all_of_them: bool) -> "dict[Tier, Choice]":
+        tiers = [_tier(each) for each in wanted if each.profile.provider == AUTO]
+        return await self.models.choose(tiers, self.known.catalog, self._price, offline=self.offline, all_of_them=all_of_them)
 
     def stores(self) -> "set[Store]":
         """Where the kept keys lie that the plan needs."""
@@ -175,7 +195,7 @@ class Session:
 
     def _reachable(self, profile: Profile) -> bool:
         """Whether its model may be asked."""
-        return not self.offline or (profile.provider != AUTO and self.models.endpoint(profile).local)
+        return profile.provider != AUTO and (not self.offline or self.models.endpoint(profile).local)
 
     async def perform(
         self, text: str, listeners: Iterable[Tell] = (), *, stream: bool = False, shown: str = "", run: Run | None = None
@@ -240,6 +260,10 @@ class Session:
                 loop.remove_signal_handler(number)
 
 
+def _tier(wanted: Wanted) -> "Tier":
+    return wanted.profile.model, wanted.requires
+
+
 class _Told:
     """Listeners, of which one that raises harms nobody."""
 
@@ -277,7 +301,7 @@ def _check_providers(plan: Plan, models: Models, known: Known) -> None:
             if variant.child is not None:
                 _check_providers(variant.child, models, known)
         problems = [problem if problem.place else replace(problem, place=place) for problem in problems]
-        if planned.schema is not None and (wrong := _wrong_schema(planned.schema)):
+        if planned.schema is not None and (wrong := _wrong(planned.schema)):
             problems.append(Problem(f"'output_schema' is no JSON Schema: {wrong}", plan.ensemble.source.at(*planned.path, "output_schema")))
     if problems:
         raise ProblemError(*problems)
@@ -292,22 +316,8 @@ def _lacking(planned: PlannedAgent, profile: Profile, known: Known) -> "Iterator
         yield Problem(f"{profile.provider}/{profile.model} has no {' and no '.join(lacking)}, which '{planned.name}' requires", hint=hint)
 
 
-def _wrong_schema(schema: Mapping[str, Any]) -> str:
-    from jsonschema.exceptions import SchemaError
-    from jsonschema.validators import validator_for
+def _wrong(schema: Mapping[str, Any]) -> str:
+    """What keeps a reply from being held against it."""
+    from llm_orc.engine.schemas import wrong_schema  # jsonschema costs 50 ms, which most plans do without
 
-    try:
-        validator_for(schema).check_schema(dict(schema))
-    except SchemaError as error:
-        return f"at {error.json_path}: {error.message}"
-    return ""
-
-
-async def try_key(layers: Layers, provider: str, credential: Credential) -> None:
-    """Ask a provider for its models with this key and no other; raises FailedError where it is not let in."""
-    reach = replace(Known(layers).reach, find=lambda *_: credential)
-    opened = Models(reach)
-    try:
-        await opened.listed(Profile(provider=provider, model="any"))
-    finally:
-        await opened.close()
+    return wrong_schema(schema)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from llm_orc.credentials import tokens
+from llm_orc.credentials import KEYS, tokens
 from llm_orc.credentials.files import locked
 from llm_orc.credentials.held import Held, Secret, called
 from llm_orc.credentials.index import DEFAULT, IndexFile, Kept, Login, Store, last_four
@@ -37,8 +37,8 @@ class Keychain:
         """`folder` is the user's own layer; what is kept lies below it in `credentials/`."""
         self._env = env
         self._now = now
-        self._folder = folder / "credentials"
-        self._index = IndexFile(self._folder / "keys.json")
+        self._folder = folder / KEYS.parent
+        self._index = IndexFile(folder / KEYS)
         self._ring = Ring()
         self._typed: SecretStr | None = None
         self._vault = Vault(self._folder / "vault.json", self._ring, self._passphrase)
