@@ -8,6 +8,7 @@ from math import inf
 from typing import Any, NamedTuple
 
 from llm_orc.domain.ensemble import FanOut, ModelAgent
+from llm_orc.domain.length import Lengths, Many
 from llm_orc.domain.message import FailedError, Message
 from llm_orc.domain.model import ModelCard
 from llm_orc.domain.plan import Plan, PlannedAgent, Variant
@@ -30,12 +31,6 @@ REPAIR = 1_500
 """Tokens in which a model is told what is wrong with its reply, without the schema."""
 MANY = 1_000_000
 LENGTH = "unknown length of its prompt"
-STRAIGHT = frozenset(
-    "Template Output TemplateData If CondExpr Name Getattr Getitem Const Compare Operand Not And Or Test Filter Concat Add Neg".split()  # noqa: SIM905
-)
-"""What a template may consist of that says each thing at most as often as it stands there."""
-SHORT = frozenset({"capitalize", "count", "d", "default", "first", "last", "length", "lower", "string", "title", "trim", "upper"})
-"""Filters that make nothing longer out of what they are given."""
 
 
 class Share(NamedTuple):
@@ -116,14 +111,6 @@ class _Own(NamedTuple):
     item: float = 0
 
 
-class _Items(NamedTuple):
-    """What a fan-out goes over."""
-
-    number: float
-    largest: float
-    """Tokens of the longest of them."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Terms:
     """What is known of models."""
@@ -174,7 +161,7 @@ class _Reading:
     terms: _Terms
     replies: dict[str, float] = field(default_factory=dict)
     """Tokens that an agent's reply is not above where it is read."""
-    gathered: dict[str, _Items] = field(default_factory=dict)
+    gathered: dict[str, Many] = field(default_factory=dict)
     """Of a fan-out: its children's replies."""
 
     def shares(self) -> list[Share]:
@@ -205,7 +192,7 @@ class _Reading:
         if items is None:
             self.replies[planned.name] = each[0]
             return
-        self.gathered[planned.name] = _Items(items.number, max(each))
+        self.gathered[planned.name] = Many(items.number, max(each))
         self.replies[planned.name] = max(items.number * (max(each) + len(planned.name) + HEADING), CAUSE) if items.number else CAUSE
 
     def _one(self, planned: PlannedAgent, variant: Variant, name: str, own: _Own) -> tuple[list[Share], float]:
@@ -239,10 +226,8 @@ class _Reading:
         return task + own.tokens + sections + HEADING
 
     def _filled(self, template: Template, own: _Own) -> float:
-        names = _named(template)
-        if names is None:
-            return inf
-        return _Text.of(template.text).tokens + sum(self._size(name, below, own) for name, below in names)
+        lists = {identifier(name): many for name, many in self.gathered.items()}
+        return Lengths(lambda name, below: self._size(name, below, own), lists).rendered(template)
 
     def _size(self, name: str, below: str, own: _Own) -> float:
         """Tokens of what stands for a name in a template."""
@@ -263,16 +248,16 @@ class _Reading:
 
     # Fan-out
 
-    def _items(self, planned: PlannedAgent) -> _Items:
+    def _items(self, planned: PlannedAgent) -> Many:
         if planned.variants:
-            return _Items(len(planned.variants), max(len(variant.name) for variant in planned.variants))
+            return Many(len(planned.variants), max(len(variant.name) for variant in planned.variants))
         if source := self._source(planned):
-            return self.gathered.get(source) or _Items(inf, self.replies[source])
+            return self.gathered.get(source) or Many(inf, self.replies[source])
         fan_out = planned.agent.fan_out
         value = self._listed(planned.items) if planned.items else fan_out.items if isinstance(fan_out, FanOut) else None
         if not isinstance(value, Sequence) or isinstance(value, str):
-            return _Items(inf, inf)
-        return _Items(len(value), max((_Text.of(text_of(each)).tokens for each in value), default=0))
+            return Many(inf, inf)
+        return Many(len(value), max((_Text.of(text_of(each)).tokens for each in value), default=0))
 
     def _source(self, planned: PlannedAgent) -> str:
         """The fan-out whose children's replies are the items, if it is that."""
@@ -307,26 +292,3 @@ def _within(share: Share, parent: str, max_cost: float | None) -> Share:
     """Of a child run, which may have a bound of its own."""
     most = inf if max_cost is None else max_cost
     return share._replace(agent=f"{parent}/{share.agent}", once=min(share.once, most), most=min(share.most, most))
-
-
-def _named(template: Template) -> list[tuple[str, str]] | None:
-    """The names in a template, each with what stands below it, as often as it stands there; None where it may say one more often."""
-    if template.plain is not None:
-        return [(name, below.partition(".")[0]) for name, _, below in (part.partition(".") for part in template.plain[1::2])]
-    if template.environment is None:
-        return []
-    nodes = list(_nodes(template.environment().parse(template.text)))
-    if any(type(node).__name__ not in STRAIGHT or (type(node).__name__ == "Filter" and node.name not in SHORT) for node in nodes):
-        return None
-    owned = {id(node.node): _below(node) for node in nodes if type(node).__name__ in {"Getattr", "Getitem"}}
-    return [(node.name, owned.get(id(node), "")) for node in nodes if type(node).__name__ == "Name"]
-
-
-def _nodes(tree: Any) -> Iterator[Any]:
-    yield tree
-    for child in tree.iter_child_nodes():
-        yield from _nodes(child)
-
-
-def _below(node: Any) -> str:
-    return str(getattr(node, "attr", "") or getattr(getattr(node, "arg", None), "value", ""))

@@ -226,9 +226,9 @@ class Frame:
         return [[], [Segment(one_line(node.id), STYLES["running"])], *([Segment(f"  {line}", style)] for line in lines), []]
 
     def _servers(self) -> list[Row]:
-        """One row for all of them, those that are busy first."""
-        used = sorted(self.view.run.endpoints.items(), key=lambda each: (-each[1].waiting, -each[1].running))
-        return [[Segment("; ".join(f"{one_line(name)} {_calls(name, use)}" for name, use in used), DIM)]] if used else []
+        """One row for all of them, in the order in which they came."""
+        used = self.view.run.endpoints
+        return [[Segment("; ".join(f"{one_line(name)} {_calls(name, use)}" for name, use in used.items()), DIM)]] if used else []
 
     def _totals(self) -> Row:
         run = self.view.run

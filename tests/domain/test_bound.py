@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 
 from llm_orc.domain.bound import Bound, bound
 from llm_orc.domain.ensemble import Ensemble
+from llm_orc.domain.files import NoFiles
 from llm_orc.domain.message import Ask, FailedError, Failure, Kind, Reply, Request, Tell, Usage
 from llm_orc.domain.model import ModelCard
 from llm_orc.domain.plan import Choices
 from llm_orc.domain.price import FREE, Price
+from llm_orc.domain.problem import Source
 from llm_orc.domain.profile import Profile
 from llm_orc.domain.resolve import resolve
 from tests.engine.runs import Lab
@@ -91,13 +93,17 @@ class Server:
 @st.composite
 def ensembles(draw: st.DrawFn) -> dict[str, Any]:
     names = [f"a{index}" for index in range(draw(st.integers(1, 3)))]
-    agents = []
+    agents: list[dict[str, Any]] = []
     for index, name in enumerate(names):
-        before = names[:index]
+        before, fanned = names[:index], [agent["name"] for agent in agents if agent.get("fan_out")]
         agent: dict[str, Any] = {"name": name, "depends_on": draw(st.lists(st.sampled_from(before), unique=True)) if before else []}
         agent["require"] = 0
         words = ["{{ input }}", "{{ variables.word }}", "é" * 9, *(f"{{{{ agents.{each} }}}}" for each in before)]
         words += [f"{{% if agents.{each}.ok %}}{{{{ agents.{each} | trim }}}}{{% endif %}}" for each in before]
+        words += [
+            f"{{% for each in agents.{each} if each.ok %}}{{{{ loop.index }}}}{{{{ each }}}} {{{{ input }}}}{{% endfor %}}"
+            for each in fanned
+        ]
         if draw(st.booleans()):
             agent["prompt"] = " ".join(draw(st.lists(st.sampled_from(words), min_size=1, max_size=6)))
         body = draw(st.sampled_from(["model", "schema", "ensemble"]))
@@ -184,6 +190,20 @@ def test_items_and_children_are_counted() -> None:
     assert [share.agent for share in nested.shares] == ["a/one", "a/two"]
     twice = bound_of({"name": "a", "ensemble": "child", "fan_out": {"items": ["input", "input"]}})
     assert twice.most > 2 * 0.9 * nested.most
+
+
+class Folder(NoFiles):
+    def text(self, name: str) -> str:
+        return {"part.j2": "{% for each in agents.wide %}{{ each }}{% endfor %}"}[name]
+
+
+def test_what_a_template_includes_and_repeats_is_counted() -> None:
+    wide = {"name": "wide", "fan_out": {"items": [1, 2, 3]}}
+    reads = {"name": "b", "retry": {"attempts": 1}, "prompt": "{% include 'part.j2' %}"}
+    ensemble = Ensemble.model_validate({"name": "test", "agents": [wide, reads]}).found(Source("test.yaml"), Folder())
+    limit = bound(resolve(ensemble, PROFILES, {}), "", lambda _: PRICE, lambda _: ModelCard())
+    (reading,) = (share for share in limit.shares if share.agent == "b")
+    assert dollars(3 * 4 * 1_000, 1_000) < reading.once < dollars(3 * 4 * 1_000 + 300, 1_000)
 
 
 def test_a_max_cost_of_the_run_or_of_a_child_caps_it() -> None:
