@@ -94,7 +94,11 @@ def _apologise(terminal: "Terminal", error: Exception) -> None:
 
 
 def _without_secrets(text: str, env: Mapping[str, str]) -> str:
+    """Neither those of the environment nor those that were read elsewhere, however they are written."""
+    from llm_orc.domain.secret import remember, without_secrets
+
     for name, value in env.items():
         if len(value) >= 4 and any(word in name.upper() for word in _SECRET):
             text = text.replace(value, f"[{name}]")
-    return text
+            remember(value)
+    return without_secrets(text)

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from llm_orc.credentials.index import DEFAULT, Kept
 from llm_orc.domain.message import NO_USAGE, FailedError, Failure, Kind
 from llm_orc.domain.problem import ProblemError
+from llm_orc.domain.secret import remember
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ class Held:
         with self._lock:
             self._secret, self._fetching = secret, None
         if secret is not None:
+            remember(secret.value.get_secret_value())
             fetching.set_result(secret)
         else:
             fetching.set_exception(fault)

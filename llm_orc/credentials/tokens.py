@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from llm_orc.credentials.exchange import Answer, failed, post
 from llm_orc.domain.message import FailedError, Kind
 from llm_orc.domain.problem import Problem, ProblemError
+from llm_orc.domain.secret import remember, without_secrets
 
 EARLY = 60.0
 """Seconds before its end in which a token is renewed."""
@@ -24,6 +25,9 @@ class Client:
     endpoint: str
     """Where its tokens come from, and where alone its secret and its tokens go."""
     basic: bool = False
+
+    def __post_init__(self) -> None:
+        remember(self.secret)
 
     def __repr__(self) -> str:
         """Without the secret."""
@@ -46,6 +50,10 @@ class Tokens:
     """Empty where it cannot be renewed."""
     renew_at: float
     ends_at: float
+
+    def __post_init__(self) -> None:
+        remember(self.refresh)
+        remember(self.access)
 
     def __repr__(self) -> str:
         """Without the tokens."""
@@ -83,7 +91,7 @@ def tokens_of(answer: Answer, client: Client, now: float, refresh: str = "") -> 
 
 def said(answer: Answer) -> str:
     """Why the issuer refused: its word for it alone, since its sentences may repeat what was sent."""
-    word = answer.error
+    word = without_secrets(answer.error)
     return word if len(word) <= 60 and all(letter.isalnum() or letter in "_ -" for letter in word) else f"status {answer.status}"
 
 

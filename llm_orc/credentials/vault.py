@@ -14,6 +14,7 @@ from llm_orc.credentials.files import read_as, write_private
 from llm_orc.credentials.ring import Ring
 from llm_orc.domain.problem import Place, Problem, ProblemError
 from llm_orc.domain.read import Read
+from llm_orc.domain.secret import remember
 
 FORMAT: Literal["llm-orc vault"] = "llm-orc vault"
 VARIABLE = "LLM_ORC_PASSPHRASE"
@@ -42,6 +43,7 @@ class Argon2(_Part):
         """32 bytes."""
         from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
+        remember(passphrase.get_secret_value())
         made = Argon2id(salt=self.salt, length=32, iterations=self.iterations, lanes=self.lanes, memory_cost=self.memory_kib)
         return made.derive(passphrase.get_secret_value().encode())
 

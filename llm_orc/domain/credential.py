@@ -5,6 +5,8 @@ from typing import Protocol
 
 from pydantic import SecretStr
 
+from llm_orc.domain.secret import remember
+
 
 class Credential(Protocol):
     """What a provider shows a server to be let in. Finding one is cheap; its secret may take opening a keyring or a refresh."""
@@ -44,4 +46,5 @@ class Given:
 
     async def secret(self) -> SecretStr:
         """The key."""
+        remember(self.key.get_secret_value())
         return self.key

@@ -92,7 +92,7 @@ class Answer:
         """The reply, if there is one."""
         label, text = self.target.address.label, self.text
         if self._stop_reason == "refusal":
-            words = shortened(self._explanation, self.target)
+            words = shortened(self._explanation)
             what = f"{label} refused to reply" + (f": {words}" if words else "")
             raise FailedError(Failure(Kind.CONTENT_FILTER, what, "reword the prompt or choose another model"))
         if not text.strip():

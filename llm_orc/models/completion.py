@@ -65,7 +65,7 @@ class Completion:
         """The reply, if there is one."""
         label, text = self.target.address.label, self.text
         if self._refused or self._finish_reason == "content_filter":
-            words = shortened(self._refused, self.target)
+            words = shortened(self._refused)
             what = f"{label} filtered the reply" + (f": {words}" if words else "")
             raise FailedError(Failure(Kind.CONTENT_FILTER, what, "reword the prompt or choose another model"))
         if not text.strip():

@@ -146,8 +146,8 @@ class Answer:
         """The reply, if there is one."""
         label, text = self.target.address.label, self.text
         if self._blocked or self._finish in _FILTERED:
-            reason = shortened(self._blocked or self._finish, self.target).lower().replace("_", " ")
-            words = shortened(self._words, self.target)
+            reason = shortened(self._blocked or self._finish).lower().replace("_", " ")
+            words = shortened(self._words)
             what = f"{label} filtered the {'prompt' if self._blocked else 'reply'} ({reason})" + (f": {words}" if words else "")
             raise FailedError(Failure(Kind.CONTENT_FILTER, what, _REWORD))
         if not self._known:
@@ -169,12 +169,12 @@ class Answer:
     def _empty(self) -> Failure:
         what = f"{self.target.address.label} sent an empty reply"
         if self._called:
-            tool = shortened(self._called, self.target)
+            tool = shortened(self._called)
             return Failure(Kind.INVALID_REQUEST, f"{what} that calls the tool '{tool}'", "leave out the options tools and tool_config")
         if _FINISH.get(self._finish) == "length":
             return Failure(Kind.EMPTY, f"{what}: max_tokens went by before its first word", "raise max_tokens; thinking counts too")
         if self._finish not in _FINISH:
-            what += f" ({shortened(self._finish, self.target).lower().replace('_', ' ')})"
+            what += f" ({shortened(self._finish).lower().replace('_', ' ')})"
         return Failure(Kind.EMPTY, f"{what} after thinking" if self._thought else what, "try again, or choose another model")
 
     def _take(self, candidate: dict[str, Any]) -> None:

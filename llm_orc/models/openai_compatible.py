@@ -182,7 +182,7 @@ async def _refused(pool: "Pool", request: Request, response: "Response", *, nati
     said = parsed(await pool.whole(response))
     words = error_of(said)[1]
     if native and response.status_code in (400, 404, 422, 501) and _NO_SCHEMA.search(words):
-        what = f"{pool.target.address.label} takes no such response_format: {shortened(words, pool.target)}"
+        what = f"{pool.target.address.label} takes no such response_format: {shortened(words)}"
         hint = "the next attempt tells the model the schema in words; so does a profile whose capabilities lack structured_output"
         return SchemaRefusedError(Failure(Kind.SERVER, what, hint, retry_after=0.0), usage=NO_USAGE)
     failure = refusal(pool.target, request.profile.model, response.status_code, said, response.headers)

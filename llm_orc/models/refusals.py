@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from llm_orc.domain.message import Failure, Kind
+from llm_orc.domain.secret import without_secrets
 from llm_orc.models.target import Target
 
 _LENGTH = 200
@@ -66,7 +67,7 @@ def refusal(target: Target, model: str, status: int, said: Any, headers: Mapping
         return Failure(Kind.INVALID_REQUEST, what, f"set base_url to where the server really is, not {target.address.url}")
     codes, message = error_of(said)
     kind = _kind(status, codes, message)
-    words = shortened(message, target)
+    words = shortened(message)
     what = f"{target.address.label} answered {status}" + (f": {words}" if words else "")
     wait = retry_after(headers)
     return Failure(kind, what, _hint(kind, target, model, codes, message), retry_delay(said) if wait is None else wait)
@@ -103,9 +104,9 @@ def error_of(said: Any) -> tuple[frozenset[str], str]:
     return frozenset(str(code) for code in codes if isinstance(code, str | int)), message
 
 
-def shortened(message: str, target: Target) -> str:
+def shortened(message: str) -> str:
     """A server's words on one line, without control characters and without anything like a key."""
-    message = _KEYLIKE.sub("[key]", target.without_keys(message[: 100 * _LENGTH]))
+    message = _KEYLIKE.sub("[key]", without_secrets(message[: 100 * _LENGTH]))
     line = " ".join("".join(letter if letter.isprintable() else " " for letter in message).split())
     return line if len(line) <= _LENGTH else f"{line[:_LENGTH]}..."
 

@@ -4,12 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
-from llm_orc.domain.message import Ask
+from llm_orc.domain.message import Ask, FailedError
 from llm_orc.domain.model import Catalog
 from llm_orc.domain.problem import Problem, ProblemError, nearest
 from llm_orc.domain.profile import AUTO, Endpoint, Profile
 from llm_orc.models.base import Listed, Open, Provider, Reach
 from llm_orc.models.from_python import FromPython, Prompted
+from llm_orc.models.hushed import hush, hushed, listed
 
 if TYPE_CHECKING:
     from llm_orc.models.auto import Choice, Priced, Wanted
@@ -42,7 +43,7 @@ class Models:
 
     def ask(self, profile: Profile) -> Ask:
         """How to ask this profile's model; raises ProblemError for an unknown provider or a profile it cannot use."""
-        return self._provider(profile.provider).ask(profile)
+        return hushed(self._provider(profile.provider).ask(profile))
 
     def endpoint(self, profile: Profile) -> Endpoint:
         """The server that limits belong to; opens no connection."""
@@ -56,16 +57,22 @@ class Models:
     async def listed(self, profile: Profile) -> Sequence[Listed]:
         """The models of the profile's server, best first; none where its provider lists none. Raises FailedError, ProblemError."""
         models = getattr(self._provider(profile.provider), "models", None)
-        return await models(profile) if models else ()
+        try:
+            return listed(await models(profile)) if models else ()
+        except FailedError as error:
+            hush(error)
+            raise
 
-    async def choose(self, wanted: "Iterable[Wanted]", catalog: Catalog, pricing: "Priced", *, offline: bool) -> "dict[Wanted, Choice]":
+    async def choose(
+        self, wanted: "Iterable[Wanted]", catalog: Catalog, pricing: "Priced", *, offline: bool, all_of_them: bool = True
+    ) -> "dict[Wanted, Choice]":
         """Tier and capabilities -> the model that answers for them; see `auto.choose`."""
         asked = list(wanted)
         if not asked:
             return {}
         from llm_orc.models.auto import choose
 
-        return await choose(asked, catalog, self._reach, pricing, offline=offline)
+        return await choose(asked, catalog, self._reach, pricing, offline=offline, all_of_them=all_of_them)
 
     async def close(self) -> None:
         """Let go of every connection."""

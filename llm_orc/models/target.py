@@ -1,16 +1,12 @@
 """One profile's server, and the key that it may be sent."""
 
-import json
-from base64 import b64encode
 from dataclasses import dataclass, field
-from urllib.parse import quote
-
-from pydantic import SecretStr
 
 from llm_orc.domain.credential import Credential
 from llm_orc.domain.message import NO_USAGE, FailedError, Failure, Kind
 from llm_orc.domain.problem import Problem, ProblemError
 from llm_orc.domain.profile import Endpoint, Profile
+from llm_orc.domain.secret import remember
 from llm_orc.models.address import Address, address
 from llm_orc.models.base import Reach
 from llm_orc.models.presets import PRESETS, Preset, base_url_of
@@ -28,7 +24,6 @@ class Target:
     withheld: Credential | None = field(default=None, repr=False)
     """A key that there is, and that this host is not trusted with."""
     refusal: Failure | None = None
-    _shown: list[SecretStr] = field(default_factory=list, repr=False, compare=False)
 
     @property
     def identity(self) -> str:
@@ -50,21 +45,13 @@ class Target:
         """The key to send now; raises FailedError where there is one that cannot be had or sent."""
         if self.credential is None:
             return None
-        secret = await self.credential.secret()
-        self._shown[:] = [secret, *(each for each in self._shown if each != secret)][:2]
-        key = secret.get_secret_value()
+        key = (await self.credential.secret()).get_secret_value()
+        remember(key)
         if not key or not (key.isascii() and key.isprintable() and " " not in key):
             what = f"the key of {self.provider} ({self.credential.origin}) holds characters that no key has"
             hint = f"set it again, without quotes or line ends: llm-orc auth add {self.provider}"
             raise FailedError(Failure(Kind.AUTHENTICATION, what, hint), usage=NO_USAGE)
         return key
-
-    def without_keys(self, text: str) -> str:
-        """The text without the keys that were sent, however they are written."""
-        for secret in self._shown:
-            for written in _written(secret.get_secret_value()):
-                text = text.replace(written, "[key]")
-        return text
 
 
 def aim(profile: Profile, reach: Reach) -> Target:
@@ -82,12 +69,6 @@ def aim(profile: Profile, reach: Reach) -> Target:
     found = reach.credential(profile.provider, preset.key, profile.credential)
     refusal = _missing(profile, preset, found, own=own) or _unencrypted(profile, server, found if trusted else None)
     return Target(profile.provider, preset, server, found if trusted else None, None if trusted else found, refusal)
-
-
-def _written(key: str) -> tuple[str, ...]:
-    if not key:
-        return ()
-    return key, quote(key), quote(key, safe=""), json.dumps(key)[1:-1], b64encode(key.encode()).decode()
 
 
 def _unbracketed(origin: str) -> str:
