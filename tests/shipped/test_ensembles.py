@@ -41,28 +41,36 @@ RUNS = {
     "examples/compare-models": ("", rf"### Answer 1\n\n{EXTRACT}"),
     "examples/concat": ("abc", r"^## backwards\n\ncba\n\n## shouted\n\nABC\s*$"),
     "examples/defaults": ("", r"(?s)## tea.*2: Tea wants 95.*## mountains.*1: Water boils"),
+    "examples/fallback": ("", r"2: On Sundays it is closed"),
     "examples/fan-out": ("", r"(?s)1: Rain came.*1: In the morning"),
     "examples/fan-out-items": ("beds", r"^2\. RENT BEDS\s+3\. BORROW BEDS\s*$"),
     "examples/gather": ("", r'(?s)\["red", "green"\].*red\s+green.*\{"colours": \["red", "green"\], "red": 0, "green": 1\}'),
     "examples/input-key": ("abc abc de", r"^cba\s+ed\s*$"),
+    "examples/max-cost": ("", r"2: Entry is free"),
     "examples/model-synthesis": ("", rf"(?s)^{EXTRACT}.*\n.*1\.2 million"),
     "examples/nested": ("", r"^BONJOUR, SHIPS AND HARBOURS!\s*$"),
+    "examples/options": ("", r"(?s)1: The meeting.*\n[23]: "),
+    "examples/output-schema": ("", r"^\[ \] Please buy flour\.\s+\[ \] Then fetch the key from Maria\.\s*$"),
+    "examples/output-template": ("", r"^1\. The roof leaks over the stairs\.\n2\. A window in the hall is broken\.\s*$"),
     "examples/phased": ("", r"^after_quick waited for slow\s*$"),
     "examples/prompt-file": ("", r"2: It decided to buy the house"),
     "examples/require": ("", r"(?s)either: left.*\(missing: .*always: succeeded and skipped"),
+    "examples/retry": ("", r"2: The last boat leaves at six"),
     "examples/script": ("", r"^Most used: the \(3\), and \(2\)"),
     "examples/template": ("ab ab c", r"(?s)^# Words\n.*\| ab \| 2 \|\n\| c \| 1 \|\n\nBackwards: c ba ba"),
     "examples/variables": ("you", r"^Hello, you!\s*$"),
     "examples/when": ("a b c", r"^Short: 3 different words\.\s*$"),
 }
+ASKS = ["examples/requires"]
+"""Those that only a true model will do for; each has a test of its own."""
 
 
 def test_every_file_has_its_row() -> None:
-    assert [*SHIPPED, *RUNS] == [*SHIPPED, *EXAMPLES]
+    assert sorted([*RUNS, *ASKS]) == EXAMPLES
     assert sorted(SHIPPED) == NAMES
 
 
-@pytest.mark.parametrize("name", [*NAMES, *EXAMPLES])
+@pytest.mark.parametrize("name", [*NAMES, *RUNS])
 def test_runs_without_a_model(project: NewProject, name: str) -> None:
     text, pattern = (SHIPPED | RUNS)[name]
     outcome = project().run("invoke", name, "--profile", "embedded", "--offline", stdin=text or None)
@@ -70,7 +78,7 @@ def test_runs_without_a_model(project: NewProject, name: str) -> None:
     assert re.search(pattern, outcome.out), outcome.out
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("name", RUNS)
 def test_examples_need_no_flag(project: NewProject, name: str) -> None:
     text, pattern = RUNS[name]
     outcome = project().run("invoke", name, stdin=text or None)
@@ -88,6 +96,23 @@ def test_says_what_it_is_for_and_how_to_call_it(name: str) -> None:
 def test_require_and_when_follow_the_variables(project: NewProject) -> None:
     outcome = project().run("invoke", "examples/require", "--var", "right=true")
     assert (outcome.code, "both: left and right" in outcome.out) == (0, True)
+
+
+def test_a_model_that_does_what_is_required_answers(project: NewProject, openai_server: NewServer) -> None:
+    server = openai_server({"": "the first"})
+    tiers = "catalog: {openai: {tiers: {fast: plain}, models: {plain: {capabilities: [structured_output]}}}}"
+    env = {"OPENAI_BASE_URL": server.base_url, "OPENAI_API_KEY": "sk-0123456789abcdef"}
+    outcome = project({"~/.config/llm-orc/config.yaml": tiers}).run("invoke", "examples/requires", env=env)
+    assert (outcome.code, outcome.out) == (0, "the first\n"), outcome.err
+    assert "with structured output and vision" in outcome.err
+    (chat,) = server.chats
+    assert chat.json["model"] != "plain"
+
+
+def test_options_stand_for_every_provider(project: NewProject) -> None:
+    outcome = project().run("invoke", "examples/options", "--var", "who=openai", "--offline")
+    assert outcome.code == 1
+    assert "anthropic, google, openai, openrouter: offline" in outcome.err
 
 
 def test_verdicts_are_careful_and_the_many_are_fast() -> None:
