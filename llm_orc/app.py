@@ -321,3 +321,12 @@ def _wrong(schema: Mapping[str, Any]) -> str:
     from llm_orc.engine.schemas import wrong_schema  # jsonschema costs 50 ms, which most plans do without
 
     return wrong_schema(schema)
+
+
+async def try_key(layers: Layers, provider: str, credential: Credential) -> None:
+    """Ask a provider for its models with this key and no other; raises FailedError where it is not let in."""
+    opened = Models(replace(Known(layers).reach, find=lambda *_: credential))
+    try:
+        await opened.listed(Profile(provider=provider, model="any"))
+    finally:
+        await opened.close()
