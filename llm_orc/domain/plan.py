@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
 from llm_orc.domain.ensemble import SYNTHESIS, Agent, AgentSynthesis, Ensemble, FanOut, ModelAgent, Retry
@@ -151,12 +152,18 @@ class Plan:
     def wanted(self) -> "Iterator[Wanted]":
         """Likewise, each with what it has to be able to do."""
         seen: dict[str, Wanted] = {}
+        for wanted in chain.from_iterable(self.ways()):
+            seen.setdefault(f"{wanted.profile!r} {sorted(wanted.requires)}", wanted)
+        return iter(seen.values())
+
+    def ways(self) -> "Iterator[tuple[Wanted, ...]]":
+        """Of each agent that asks a model, children's included: whom it may ask, in order."""
         for planned in self.agents.values():
             for variant in (Variant("", planned.profile, planned.child), *planned.variants):
-                own = [Wanted(each, planned.requires) for each in (variant.profile, *planned.fallbacks) if each is not None]
-                for wanted in (*own, *(variant.child.wanted() if variant.child else ())):
-                    seen.setdefault(f"{wanted.profile!r} {sorted(wanted.requires)}", wanted)
-        return iter(seen.values())
+                if variant.profile is not None:
+                    yield tuple(Wanted(each, planned.requires) for each in (variant.profile, *planned.fallbacks))
+                if variant.child is not None:
+                    yield from variant.child.ways()
 
     def with_profiles(self, change: "Callable[[Wanted], Profile]") -> "Plan":
         """The plan with each profile changed, fallbacks and children's included."""
@@ -191,7 +198,7 @@ class Plan:
 
 
 def _reads_input(planned: PlannedAgent, asked: Callable[[Profile], bool]) -> bool:
-    if planned.agent.body == "script" or (planned.profile is not None and not asked(planned.profile)):
+    if planned.agent.body == "script" or (planned.profile is not None and not any(map(asked, (planned.profile, *planned.fallbacks)))):
         return False
     if planned.items is not None and "input" in planned.items.names.top:
         return True

@@ -27,9 +27,9 @@ def falling_back(ways: Sequence[tuple[Profile, Ask]], when: "Turn") -> Ask:
                 failures.append((profile, error))
                 if number + 1 == len(ways) or error.failure.kind in HOPELESS or when.shown:
                     raise _joined(failures) from None
-                tell(FellBack(request.node, error.failure, _name(ways[number + 1][0])))
+                tell(FellBack(request.node, error.failure, name_of(ways[number + 1][0])))
             else:
-                return reply if profile is request.profile else replace(reply, profile=_name(profile))
+                return reply if profile is request.profile else replace(reply, profile=name_of(profile))
         raise FailedError(Failure(Kind.OFFLINE, "no model may be asked"), usage=NO_USAGE)
 
     return asked
@@ -41,7 +41,8 @@ def _said_by(request: Request, profile: Profile) -> tuple[Message, ...]:
     return (*system, *(message for message in request.messages if message.role != "system"))
 
 
-def _name(profile: Profile) -> str:
+def name_of(profile: Profile) -> str:
+    """What people call it by."""
     return profile.name or f"{profile.provider}/{profile.model}"
 
 
@@ -50,6 +51,6 @@ def _joined(failures: Sequence[tuple[Profile, FailedError]]) -> FailedError:
     *before, (profile, last) = failures
     if not before:
         return last
-    told = [f"{_name(each)}: {error.failure.what}" for each, error in before]
-    what = f"{_name(profile)}: {last.failure.what}; before it {'; '.join(told)}"
+    told = [f"{name_of(each)}: {error.failure.what}" for each, error in before]
+    what = f"{name_of(profile)}: {last.failure.what}; before it {'; '.join(told)}"
     return FailedError(replace(last.failure, what=what), partial=last.partial, usage=last.usage)

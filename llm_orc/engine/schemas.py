@@ -1,11 +1,15 @@
 """Replies that have to follow a JSON Schema."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from jsonschema.exceptions import best_match
-from jsonschema.validators import validator_for
+from jsonschema.exceptions import SchemaError, best_match
+from jsonschema.protocols import Validator
+from jsonschema.validators import Draft202012Validator, validator_for
+from referencing import Resource
+from referencing.exceptions import Unresolvable
+from referencing.jsonschema import EMPTY_REGISTRY, specification_with
 
 from llm_orc.domain.event import Repairing
 from llm_orc.domain.message import Ask, FailedError, Failure, Kind, Message, Reply, Request, Tell
@@ -22,7 +26,7 @@ SHOWN = 300
 
 def validated(ask: Ask, schema: Mapping[str, Any], when: "Turn") -> Ask:
     """Ask for a reply that follows the schema; what is no JSON and what does not follow go through one round of repair."""
-    validator = validator_for(schema)(schema)
+    validator = _kind(schema)(schema, registry=EMPTY_REGISTRY)  # of its own accord it would fetch what a reference names from anywhere
 
     async def asked(request: Request, tell: Tell) -> Reply:
         request = replace(request, schema=schema)
@@ -43,6 +47,43 @@ def validated(ask: Ask, schema: Mapping[str, Any], when: "Turn") -> Ask:
     return asked
 
 
+def wrong_schema(schema: Mapping[str, Any]) -> str:
+    """What makes it no JSON Schema that a reply can be held against; nothing where it is one. Nothing is fetched."""
+    kind = _kind(schema)
+    try:
+        kind.check_schema(dict(schema))
+        root = specification_with(kind.META_SCHEMA["$schema"]).create_resource(schema)
+        lost = next(_lost(root, EMPTY_REGISTRY.resolver_with_root(root)), None)
+    except SchemaError as error:
+        return f"at {error.json_path}: {error.message}"
+    except RecursionError:
+        return "it is nested too deeply"
+    return f"'{lost}' names nothing within it" if lost is not None else ""
+
+
+def _kind(schema: Mapping[str, Any]) -> type[Validator]:
+    told = schema if isinstance(schema.get("$schema"), str) else {}
+    return validator_for(told, default=Draft202012Validator)
+
+
+def _lost(resource: Resource[Any], resolver: Any) -> Iterator[str]:
+    """References that lead nowhere, and those that lead beyond the schema."""
+    if isinstance(resource.contents, Mapping):
+        for key in ("$ref", "$dynamicRef"):
+            if isinstance(to := resource.contents.get(key), str) and not _leads(to, resolver):
+                yield to
+    for below in resource.subresources():
+        yield from _lost(below, resolver.in_subresource(below))
+
+
+def _leads(to: str, resolver: Any) -> bool:
+    try:
+        resolver.lookup(to)
+    except Unresolvable:
+        return False
+    return True
+
+
 def _checked(text: str, validator: Any) -> tuple[Any, str]:
     """The value, and what is wrong with it."""
     try:
@@ -53,6 +94,8 @@ def _checked(text: str, validator: Any) -> tuple[Any, str]:
         fault = best_match(validator.iter_errors(value))
     except RecursionError:
         return None, "it is nested too deeply for its schema"
+    except Unresolvable as error:
+        return None, f"its schema refers to '{error.ref}', which is not there"
     if fault is None:
         return value, ""
     return None, f"at {fault.json_path}: {fault.message}"[:SHOWN]

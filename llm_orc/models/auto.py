@@ -65,12 +65,15 @@ class _Reached:
 _Looked = tuple[str, Target, Probe]
 
 
-async def choose(wanted: Iterable[Wanted], catalog: Catalog, reach: Reach, pricing: Priced, *, offline: bool) -> dict[Wanted, Choice]:
+async def choose(
+    wanted: Iterable[Wanted], catalog: Catalog, reach: Reach, pricing: Priced, *, offline: bool, all_of_them: bool = True
+) -> dict[Wanted, Choice]:
     """A choice for each tier and set of capabilities.
 
     The first provider of the catalogue that can be reached answers: a server on this machine with a chat model, or one whose key is there.
     Where its model for the tier lacks a capability, the cheapest does that has it and can be reached; on this machine they are free.
-    Offline only this machine is looked at, and something may stay unchosen. Raises ProblemError for an unknown tier, or with the ways out.
+    Offline only this machine is looked at. Raises ProblemError for an unknown tier, and with the ways out where something stays unchosen,
+    unless that is no problem: offline, or where not all of them are needed.
     """
     asked = tuple(dict.fromkeys(wanted))
     if not asked:
@@ -79,7 +82,7 @@ async def choose(wanted: Iterable[Wanted], catalog: Catalog, reach: Reach, prici
     reached = await _reached(asked, catalog, reach, offline=offline)
     found = {each: choice for each in asked if (choice := _chosen(*each, reached, catalog, reach, pricing))}
     missing = [each for each in asked if each not in found]
-    if missing and not offline:
+    if missing and all_of_them and not offline:
         raise ProblemError(*_none(missing, catalog))
     return found
 

@@ -149,7 +149,8 @@ def test_where_the_own_model_cannot_be_asked_at_all_the_first_that_can_answers_u
     assert (node.status, node.profile, node.model) == ("succeeded", "c", "c-model-2026")
     assert node.reply is not None
     assert node.reply.profile == "c"
-    assert not node.fell_back
+    why = "no model was found for 'default-model'" if offline == "auto" else "cloud/default-model is not on this machine"
+    assert [(name, str(failure)) for name, failure in node.fell_back] == [("default", f"offline: {why}")]
 
 
 def test_where_nobody_can_be_asked_it_is_skipped_as_offline() -> None:
