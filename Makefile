@@ -8,7 +8,7 @@ $(shell [ "$$(cat .venv/place 2>/dev/null)" = "$(CURDIR)" ] && $(BIN)/python -c 
 
 .PHONY: help
 help: ## Say what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: .venv/review.stamp ## Review a small shop with six bugs in it: no model, no key, nothing sent
@@ -17,6 +17,10 @@ demo: .venv/review.stamp ## Review a small shop with six bugs in it: no model, n
 .PHONY: test
 test: .venv/dev.stamp ## Run the tests (ARGS="-k name" for some)
 	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+.PHONY: test-live
+test-live: .venv/dev.stamp ## Ask each provider whose key is there, and each local server, once: at most 5 cents each
+	$(BIN)/python -m pytest -n 0 -m live tests/live $(ARGS)
 
 .PHONY: check formatting lint types floors budgets
 check: .venv/dev.stamp ## Check format, lint, types, floors and budgets
