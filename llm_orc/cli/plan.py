@@ -42,7 +42,7 @@ def plan(
     json: Json = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show long prompts whole.")] = False,
 ) -> int:
-    """Show what an ensemble would do: its phases, who answers for each agent, and what each would be sent.
+    """Show what an ensemble would do: its phases, who answers for each agent, what each would be sent, and what all of it may cost.
 
     Nothing is run and nothing is sent; only servers on this machine are asked which model they hold.
     """

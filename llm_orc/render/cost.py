@@ -23,7 +23,8 @@ def whole_cost_text(bound: Bound) -> str:
     if bound.most == bound.max_cost:
         return f"at most {dollars(bound.most)}, the max_cost"
     once = dollars(bound.once)
-    return f"at most {once}" + (f"; with every retry, repair and fallback {dollars(bound.most)}" if dollars(bound.most) != once else "")
+    most = f" with one request each, {dollars(bound.most)} with every retry, repair and fallback" if dollars(bound.most) != once else ""
+    return f"at most {once}{most}"
 
 
 def cost_document(bound: Bound) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def test_the_plan_ends_with_what_it_may_cost(here: Project) -> None:
     here.write(".llm-orc/profiles/cheap.yaml", text.replace("1000}", "100}").replace("fallback: [cheap]", ""))
     here.write(".llm-orc/ensembles/one.yaml", ONE.replace("attempts: 1", "attempts: 2"))
     plan = here.run("plan", "one", "hello", env=NO_WAY_OUT)
-    assert plan.out.endswith("\n\ncost  at most $1.00; with every retry, repair and fallback $2.20\n")
+    assert plan.out.endswith("\n\ncost  at most $1.00 with one request each, $2.20 with every retry, repair and fallback\n")
     assert "    fallback  cheap -> openai/m at api.openai.com\n" in plan.out
     cost = json.loads(here.run("plan", "one", "hello", "--json", env=NO_WAY_OUT).out)["cost"]
     assert cost == {"at_most": pytest.approx(1), "with_retries": pytest.approx(2.2), "unbounded": [], "max_cost": None}
@@ -99,6 +99,16 @@ def test_what_is_free_or_asks_nobody_says_so(here: Project) -> None:
     here.write(".llm-orc/ensembles/echo.yaml", "agents: [{name: echo, command: [cat]}]")
     assert "cost" not in here.run("plan", "echo", "x").out
     assert here.run("plan", "one", "x", "--profile", "embedded").out.endswith("\n\ncost  $0\n")
+
+
+def test_prices_are_looked_up_for_other_machines_only(here: Project, openai_server: NewServer) -> None:
+    server = openai_server({"": "fine"}, models=["m"])
+    here.write(".llm-orc/profiles/free.yaml", f"provider: lmstudio\nmodel: m\nbase_url: {server.base_url}")
+    imports = {**NO_WAY_OUT, "PYTHONPROFILEIMPORTTIME": "1"}
+    for call in (["invoke", "one", "x", "-v", "--profile", "free"], ["plan", "one", "x", "--profile", "free"]):
+        outcome = here.run(*call, env=imports)
+        assert (outcome.code, "llm_orc.domain.price" in outcome.err, "genai_prices" in outcome.err) == (0, True, False)
+    assert "genai_prices" in here.run("plan", "one", "x", env=imports).err
 
 
 # ---- afterwards
