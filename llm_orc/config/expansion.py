@@ -4,31 +4,32 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from llm_orc.config.folders import UNTRUSTED
+from llm_orc.config.folders import CALLED, PROJECT, UNTRUSTED, Folder
 from llm_orc.config.reading import Document
 from llm_orc.domain.problem import KeyPath, Problem
+from llm_orc.domain.secret import names_key
 
 _REFERENCE = re.compile(r"\$(?:\$|\{([^}]*)\}?)")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-def expand(document: Document, path: KeyPath, env: Mapping[str, str], *, trusted: bool) -> None:
-    """Fill in every `${VAR}` at or below `path`, `$$` being `$`; note what is unset, and what a project may not ask for yet."""
+def expand(document: Document, path: KeyPath, env: Mapping[str, str], folder: Folder) -> None:
+    """Fill in every `${VAR}` at or below `path`, `$$` being `$`; note what is unset, and what a project may not ask for."""
     owner, value = None, document.data
     for step in path:
         owner, value = value, value[step]
-    filled = _filled(document, path, value, env, trusted=trusted)
+    filled = _filled(document, path, value, env, folder)
     if owner is None:
         document.data = filled
     else:
         owner[path[-1]] = filled
 
 
-def _filled(document: Document, path: KeyPath, value: Any, env: Mapping[str, str], *, trusted: bool) -> Any:
+def _filled(document: Document, path: KeyPath, value: Any, env: Mapping[str, str], folder: Folder) -> Any:
     if isinstance(value, dict):
-        return {key: _filled(document, (*path, key), inner, env, trusted=trusted) for key, inner in value.items()}
+        return {key: _filled(document, (*path, key), inner, env, folder) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_filled(document, (*path, index), inner, env, trusted=trusted) for index, inner in enumerate(value)]
+        return [_filled(document, (*path, index), inner, env, folder) for index, inner in enumerate(value)]
     if not isinstance(value, str) or "$" not in value:
         return value
 
@@ -38,7 +39,10 @@ def _filled(document: Document, path: KeyPath, value: Any, env: Mapping[str, str
         name = found[1]
         if not found[0].endswith("}") or not _VARIABLE.fullmatch(name):
             document.fault(path, f"'{found[0]}' names no environment variable", "write ${NAME}, or $$ for a single $")
-        elif not trusted:
+        elif names_key(name) and folder.layer in (PROJECT, CALLED):
+            hint = "a provider's key goes to its own server by itself; what else needs one belongs into your own profiles"
+            document.fault(path, f"the key in {name} is never filled into a project's files", hint)
+        elif not folder.trusted:
             what = f"'{found[0]}' asks for an environment variable"
             document.problems.append(Problem(what, document.source.at(*path), UNTRUSTED, untrusted=True))
         elif name not in env:

@@ -160,7 +160,7 @@ class Layers:
     def _finished_profile(self, folder: Folder | None, document: Document, name: str, path: tuple[str, ...] = ()) -> Profile:
         part = document.copy()
         if folder:
-            expand(part, path, self.where.env, trusted=folder.trusted)
+            expand(part, path, self.where.env, folder)
         profile = profile_of(part, name, path)
         self.told.extend(part.problems)
         return profile

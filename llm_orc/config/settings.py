@@ -111,7 +111,7 @@ def read_config(folder: Folder, env: Mapping[str, str]) -> Config | None:
             document, f"a project cannot move a provider; write it in {folder.where.shown(folder.where.settings / 'config.yaml')}"
         )
     _screen(document, document.data)
-    expand(document, (), env, trusted=folder.trusted)
+    expand(document, (), env, folder)
     _find_template(document, folder)
     if profiles is not None:
         document.data["model_profiles"] = profiles

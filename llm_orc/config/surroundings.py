@@ -1,7 +1,7 @@
 """Where a command was called, as a value: nothing here asks the machine itself."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -11,7 +11,8 @@ class Surroundings:
 
     cwd: Path
     home: Path
-    env: Mapping[str, str]
+    env: Mapping[str, str] = field(repr=False)
+    """Holds keys."""
 
     @property
     def settings(self) -> Path:

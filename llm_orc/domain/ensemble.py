@@ -11,6 +11,7 @@ from llm_orc.domain.model import Capability
 from llm_orc.domain.problem import Source
 from llm_orc.domain.profile import Parameters
 from llm_orc.domain.read import Name, Read
+from llm_orc.domain.secret import names_key
 
 Positive = Annotated[int, Field(ge=1)]
 Function = Callable[[str], Awaitable[Any]]
@@ -25,7 +26,7 @@ def _plain_name(entry: object) -> object:
 
 
 def _no_key(name: str) -> str:
-    if name.endswith("_API_KEY") or name.startswith("LLM_ORC_"):
+    if names_key(name):
         raise ValueError(f"'{name}' is never handed to a script or command")
     if not name or "=" in name or "\0" in name:
         raise ValueError(f"'{name}' is no name of an environment variable; values come from where llm-orc is called")

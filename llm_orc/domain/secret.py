@@ -1,6 +1,7 @@
 """Secrets that this process has had in its hands, so that none of them is written out again, however it is written."""
 
 import json
+import re
 from base64 import b64encode, urlsafe_b64encode
 from functools import lru_cache
 from urllib.parse import quote
@@ -17,7 +18,17 @@ _HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'
 _MOST = 64
 _SMALL = 400
 _STEP = PIECE // 2
+_KEY_VARIABLE = re.compile(
+    r"API_?KEY|^LLM_ORC_|^(?:ANTHROPIC|AZURE|CLAUDE|COHERE|DEEPSEEK|FIREWORKS|GEMINI|GOOGLE|GROQ|HF|HUGGING|LMSTUDIO|MISTRAL|OLLAMA"
+    r"|OPENAI|OPENROUTER|PERPLEXITY|TOGETHER|VERTEX|VLLM|XAI)_.*(?:KEY|TOKEN|SECRET|PASS|CREDENTIAL)",
+    re.IGNORECASE,
+)
 _known: tuple[str, ...] = ()
+
+
+def names_key(variable: str) -> bool:
+    """Whether an environment variable of this name is one of ours, or holds what opens a provider of models."""
+    return bool(_KEY_VARIABLE.search(variable))
 
 
 def remember(secret: str) -> None:

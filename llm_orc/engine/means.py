@@ -30,8 +30,8 @@ class Means:
     bounds: Bounds
     cwd: Path
     """Where scripts and commands run."""
-    env: Mapping[str, str]
-    """Of which they see a few."""
+    env: Mapping[str, str] = field(repr=False)
+    """Of which they see a few: it holds keys."""
     python: str
     """The interpreter of `.py` scripts."""
     pricing: Callable[[Profile], Pricing | None] = lambda _: None

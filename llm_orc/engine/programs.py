@@ -28,7 +28,7 @@ class Program:
     """For people."""
     argv: Sequence[str]
     cwd: str
-    env: Mapping[str, str]
+    env: Mapping[str, str] = field(repr=False)
     success_codes: Sequence[int] = (0,)
 
 
