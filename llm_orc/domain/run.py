@@ -308,7 +308,7 @@ def _end(run: Run, node: Node, status: Status, at: float, cause: str = "") -> No
 
 def _spend(run: Run, node: Node, event: Received) -> None:
     usage, cost = event.usage, event.cost
-    if not usage.total:
+    if not (usage.total or cost):
         return
     if cost is None:
         run.unpriced.add(event.model or node.model)
