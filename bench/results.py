@@ -13,7 +13,8 @@ class Result:
 
     name: str
     what: str
-    budget: float
+    budget: float | None
+    """None: it is told, and nothing is asked of it."""
     unit: str
     value: float | None = None
     """None when the command did not end well; `note` says why."""
@@ -29,20 +30,22 @@ class Result:
 
     @property
     def verdict(self) -> str:
-        """`met`, `MISSED`, or `BROKEN` when there is no number."""
+        """`met`, `MISSED`, `told` where there is no budget, or `BROKEN` when there is no number."""
         if self.value is None:
             return "BROKEN"
+        if self.budget is None:
+            return "told"
         return "met" if (self.value <= self.budget if self.at_most else self.value >= self.budget) else "MISSED"
 
     @property
     def shown(self) -> str:
         """The value with its unit."""
-        return "-" if self.value is None else f"{self.value:.3g} {self.unit}"
+        return "-" if self.value is None else f"{self.value:.3g} {self.unit}".rstrip()
 
     @property
     def shown_budget(self) -> str:
         """The budget with its sign and unit."""
-        return f"{SIGNS[self.at_most]} {self.budget:g} {self.unit}"
+        return "-" if self.budget is None else f"{SIGNS[self.at_most]} {self.budget:g} {self.unit}"
 
     def as_json(self) -> dict[str, Any]:
         """The row as it is committed."""

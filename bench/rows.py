@@ -1,15 +1,14 @@
 """The rows: what is run, what it is held against, and the number that comes of it."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 
 from bench.graphs import Graph, as_yaml, chain, critical_path, skewed, tangled, wide
-from bench.profiled import profiled, traced
+from bench.providers import PROVIDER_ROWS
 from bench.results import Result
-from bench.samples import BrokenRunError, Command, Sample, as_json, median
+from bench.samples import Sample, median
+from bench.taken import Row, Taken, all_well, held
 from bench.workshop import Workshop
-
-Row = Callable[[Workshop], list[Result]]
 
 ONE_EMBEDDED = """\
 name: one
@@ -27,32 +26,6 @@ agents:
     fan_out: {{items: "{{{{ range({count}) | list }}}}", max_parallel: 200}}
     prompt: "<wait 0.1> {{{{ item }}}}"
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """The commands of a row, and the samples that came of them."""
-
-    command: Command
-    ours: list[Sample]
-    floor: Command | None = None
-    beside: list[Sample] = field(default_factory=list)
-
-
-def held(result: Result, at: Workshop, taken: Taken) -> Result:
-    """A result with its samples and the commands they came from; a miss comes with its profile."""
-    shown = str(taken.floor) if taken.floor else ""
-    explain = traced if result.unit == "MB" else profiled
-    profile = explain(taken.command, at.home) if result.verdict == "MISSED" else []
-    ours, floor = as_json(taken.ours), as_json(taken.beside)
-    return replace(result, command=str(taken.command), floor_command=shown, ours=ours, floor=floor, profile=profile)
-
-
-def all_well(samples: list[Sample]) -> None:
-    """A run in which an agent failed has no number."""
-    for sample in samples:
-        if sample.facts["succeeded"] != sample.facts["agents"]:
-            raise BrokenRunError(f"{sample.facts['succeeded']:g} of {sample.facts['agents']:g} agents succeeded")
 
 
 def start(name: str, budget: float, floor_program: str, *arguments: str) -> Row:
@@ -188,4 +161,5 @@ ROWS: Mapping[str, Row] = {
     "memory": memory,
     "fan-out": fan_out,
     "loading": loading,
+    **PROVIDER_ROWS,
 }

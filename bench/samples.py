@@ -26,6 +26,8 @@ class Command:
     arguments: tuple[str, ...]
     cwd: Path = ROOT
     read: Callable[[bytes], Facts] = field(default=lambda _: {})
+    silent: float | None = None
+    """Seconds after which a pipe on its stdin says something; None: there is none."""
 
     @property
     def argv(self) -> list[str]:
@@ -33,7 +35,8 @@ class Command:
         return [sys.executable, *self.arguments]
 
     def __str__(self) -> str:
-        return shlex.join(["python", *(argument.replace(str(ROOT) + os.sep, "") for argument in self.arguments)])
+        typed = shlex.join(["python", *(argument.replace(str(ROOT) + os.sep, "") for argument in self.arguments)])
+        return typed if self.silent is None else f"(sleep {self.silent:g}; echo go) | {typed}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,12 @@ def measured(command: Command, home: Path) -> Sample:
     environ = {"HOME": str(home), "PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", "PYTHONPATH": str(ROOT)}
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         start = time.perf_counter()
-        process = subprocess.Popen(command.argv, cwd=command.cwd, env=environ, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+        stdin = subprocess.DEVNULL if command.silent is None else subprocess.PIPE
+        process = subprocess.Popen(command.argv, cwd=command.cwd, env=environ, stdin=stdin, stdout=out, stderr=err)
+        if process.stdin and command.silent is not None:
+            time.sleep(command.silent)
+            process.stdin.write(b"go\n")
+            process.stdin.close()
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)

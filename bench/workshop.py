@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import dedent
 
-from bench.graphs import LATENCIES, Graph, as_yaml, mark
+from bench.floors.sdk_calls import MODEL, SDKS
+from bench.graphs import Graph, as_yaml
 from bench.samples import ROOT, Command, Facts, Sample, in_turn, measured, printed_facts, run_facts
 
 FLOORS = ROOT / "bench" / "floors"
@@ -38,11 +39,11 @@ class Workshop:
         floor_file.write_text(json.dumps({agent: [call.prompt, call.depends_on] for agent, call in graph.items()}))
         return self.ensemble(name, as_yaml(name, graph)), self.floor("calls.py", f"{self.origin}/v1", floor_file.name, read=True)
 
-    def ensemble(self, name: str, text: str) -> Command:
-        """Write an ensemble down; give the command that invokes it."""
+    def ensemble(self, name: str, text: str, *flags: str) -> Command:
+        """Write an ensemble down; give the command that invokes it, which prints its run as JSON unless the flags say otherwise."""
         place = Path(".llm-orc", "ensembles", f"{name}.yaml")
         (self.project / place).write_text(text)
-        arguments = ("-m", "llm_orc", "invoke", str(place), "go", "--output-format", "json")
+        arguments = ("-m", "llm_orc", "invoke", str(place), "go", *(flags or ("--output-format", "json")))
         return Command(arguments, self.project, run_facts)
 
     def program(self, *arguments: str) -> Command:
@@ -82,8 +83,7 @@ class Workshop:
 @contextmanager
 def workshop(*, quick: bool) -> Iterator[Workshop]:
     """Open a workshop in a temporary folder, with its server running; all of it is gone at the end."""
-    script = json.dumps({mark(latency): {"latency": latency} for latency in LATENCIES})
-    command = [sys.executable, "-m", "tests.servers.openai", "--script", script]
+    command = [sys.executable, "-m", "bench.server"]
     with tempfile.TemporaryDirectory() as folder, subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
         try:
             origin = f"http://127.0.0.1:{int(next(server.stdout or iter(())))}"
@@ -104,4 +104,8 @@ def _project(folder: Path, origin: str) -> tuple[Path, Path]:
         max_parallel: 4000
         """
     (project / ".llm-orc" / "profiles" / "bench.yaml").write_text(dedent(profile))
+    for name in SDKS:
+        base_url = f"{origin}/v1" if name == "openai-compatible" else origin
+        lines = [f"provider: {name}", f"model: {MODEL}", f"base_url: {base_url}", "max_parallel: 4000"]
+        (project / ".llm-orc" / "profiles" / f"{name}.yaml").write_text("\n".join(lines) + "\n")
     return project, home

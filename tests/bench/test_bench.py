@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 
+from bench.floors.sdk_calls import SDKS
 from bench.graphs import Call, as_yaml, chain, critical_path, skewed, tangled, wide
 from bench.markdown import written
 from bench.profiled import profiled, shown, traced
+from bench.providers import first_delta
 from bench.results import Result, merged, regressions
-from bench.samples import BrokenRunError, Command, in_turn, measured, median, run_facts
+from bench.samples import BrokenRunError, Command, in_turn, measured, median, printed_facts, run_facts
+from bench.workshop import Workshop, workshop
 
 
 def row(name: str = "version", value: float | None = 1.1, **more: Any) -> dict[str, Any]:
@@ -127,3 +130,35 @@ def test_a_profile_names_functions_without_the_folders_of_this_machine(tmp_path:
     assert shown("/x/lib/python3.11/site-packages/typer/core.py", 7, "main") == "typer/core.py:7 main"
     assert shown("/a/b/c/d/e.py", 7, "main") == "c/d/e.py:7 main"
     assert shown("~", 0, "<built-in method __new__ of type object at 0x7f00>") == "<built-in method __new__ of type object>"
+
+
+def test_a_row_without_a_budget_is_told() -> None:
+    told = Result("import-x", "share of x", None, "", 0.25)
+    assert (told.verdict, told.shown, told.shown_budget) == ("told", "0.25", "-")
+    assert Result("import-x", "share of x", None, "").verdict == "BROKEN"
+
+
+def test_a_command_may_have_a_pipe_that_is_silent_for_a_while(tmp_path: Path) -> None:
+    command = Command(("-c", "import sys; print(len(sys.stdin.read()))"), tmp_path, lambda out: {"read": float(out)}, silent=0.01)
+    assert measured(command, tmp_path).facts == {"read": 3.0}
+    assert str(command).startswith("(sleep 0.01; echo go) | python -c")
+
+
+def test_the_first_token_is_told_from_the_start_of_the_run() -> None:
+    lines = [{"event": "run_started", "at": 5.0}, {"event": "submitted", "at": 5.0}, {"event": "delta", "at": 6.5}]
+    lines += [{"event": "delta", "at": 7.0}, {"event": "answered", "at": 7.0}, {"event": "run_ended", "at": 7.0}]
+    out = "\n".join(map(json.dumps, lines)).encode()
+    assert first_delta(out) == {"first": 1.5, "succeeded": 1, "agents": 1}
+
+
+@pytest.mark.parametrize("mode", [[], ["--stream"]])
+@pytest.mark.parametrize("sdk", list(SDKS))
+def test_the_floor_and_the_provider_get_the_same_reply_of_each_format(sdk: str, mode: list[str], tmp_path: Path) -> None:
+    with workshop(quick=True) as at:
+        for command in (at.floor("sdk_calls.py", sdk, at.origin, "2", "<words 3 0>", *mode, read=True), provider_calls(at, sdk, *mode)):
+            facts = measured(command, tmp_path).facts
+            assert (facts["succeeded"], facts["agents"], facts["words"]) == (3, 3, 9)
+
+
+def provider_calls(at: Workshop, sdk: str, *mode: str) -> Command:
+    return Command(("-m", "bench.provider_calls", sdk, at.origin, "2", "<words 3 0>", *mode), read=printed_facts)
