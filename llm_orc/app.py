@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from llm_orc.catalog.cards import card, catalog
 from llm_orc.config.layers import Layers
-from llm_orc.credentials import are_kept
+from llm_orc.credentials import KEYS, are_kept
 from llm_orc.domain.credential import Credential, Given
 from llm_orc.domain.ensemble import Ensemble
 from llm_orc.domain.event import Cause, Happening
@@ -80,6 +80,7 @@ class Known:
         """Nothing is read before it is asked for."""
         self._layers = layers
         self._keychain: Keychain | None = None
+        self._keys = str(layers.where.settings / KEYS)
         self._cards: dict[int, tuple[Profile, ModelCard]] = {}
         self._pricings: dict[int, tuple[Profile, Pricing | None]] = {}
 
@@ -109,7 +110,7 @@ class Known:
         key = self._layers.where.env.get(variable, "").strip() if variable and name is None else ""
         if variable and key:
             return Given(variable, SecretStr(key))
-        if self._keychain is None and not are_kept(self._layers.where.settings):
+        if self._keychain is None and not are_kept(self._keys):
             return None
         return self.keychain.find(provider, variable, name)
 
