@@ -6,7 +6,23 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from llm_orc.domain.ensemble import EnsembleAgent, FanOut
-from llm_orc.domain.event import Answered, Cancelled, Cause, Failed, Happening, Received, RunEnded, RunStarted, Skipped, Started, Submitted
+from llm_orc.domain.event import (
+    Answered,
+    Cancelled,
+    Cause,
+    Delta,
+    Failed,
+    FellBack,
+    Happening,
+    Received,
+    Repairing,
+    Retrying,
+    RunEnded,
+    RunStarted,
+    Skipped,
+    Started,
+    Submitted,
+)
 from llm_orc.domain.gather import gathered
 from llm_orc.domain.message import NO_USAGE, FailedError, Failure, Kind, Outcome, Reply, Tell
 from llm_orc.domain.plan import Plan, PlannedAgent
@@ -16,6 +32,7 @@ from llm_orc.domain.said import MISSING, ProfileItem, SaidByAll, Scope, json_of,
 from llm_orc.engine.agents import Call
 from llm_orc.engine.asks import Turn
 from llm_orc.engine.budgets import Budget
+from llm_orc.engine.causes import common_failure, wanted
 from llm_orc.engine.limits import Place, Stopwatch, Wish
 from llm_orc.engine.means import Means
 from llm_orc.engine.slots import Slots
@@ -153,6 +170,8 @@ class Node:
     index: int
     _children: list[asyncio.Task[Outcome]] = field(default_factory=list)
     _received: list[Received] = field(default_factory=list)
+    _pieces: list[str] = field(default_factory=list)
+    """What has come of its reply, for the case that its clock ends it."""
 
     async def outcome(self, depends_on: Sequence[asyncio.Future[Any]]) -> Outcome:
         """Wait, decide, act; whatever comes of it is told and kept."""
@@ -178,13 +197,20 @@ class Node:
         except FailedError as error:
             if error.failure.kind is Kind.OFFLINE:
                 return self._skipped(Kind.OFFLINE)
-            self.run.tell(Failed(self.id, error.failure, error.partial))
+            self.run.tell(Failed(self.id, error.failure, error.partial or "".join(self._pieces)))
             return Outcome("failed", failure=error.failure, cause=str(error.failure), children=self._ended_children())
 
     def _tell(self, event: Happening) -> None:
-        """Tell it, and mind what it cost."""
-        if isinstance(event, Received) and event.usage.total:
-            self._received.append(event)
+        """Tell it, and mind what it cost and what has come."""
+        match event:
+            case Received() if event.usage.total:
+                self._received.append(event)
+            case Delta(thinking=False) if event.node == self.id:
+                self._pieces.append(event.text)
+            case Retrying() | FellBack() | Repairing() if event.node == self.id:
+                self._pieces.clear()
+            case _:
+                pass
         self.run.tell(event)
 
     def _with_expenses(self, outcome: Outcome) -> Outcome:
@@ -210,7 +236,7 @@ class Node:
             lacking = [name for name in planned.depends_on if name not in there]
             causes = {scope.outcomes[name].cause for name in lacking}
             return Kind.OFFLINE if causes == {Kind.OFFLINE} else "no reply from " + ", ".join(lacking)
-        return "" if _wanted(planned, scope) else "when"
+        return "" if wanted(planned, scope) else "when"
 
     async def _done(self, scope: Scope) -> Outcome:
         planned = self.planned
@@ -249,7 +275,7 @@ class Node:
         if failure is not None:
             raise FailedError(failure, partial=result)
         if not any(child.outcomes[leaf].ok for leaf in plan.leaves):
-            raise FailedError(_common_failure(f"no agent of '{plan.ensemble.name}' came to a result", child.outcomes))
+            raise FailedError(common_failure(f"no agent of '{plan.ensemble.name}' came to a result", child.outcomes))
         return Reply(result)
 
     # Fan-out
@@ -267,7 +293,7 @@ class Node:
             await asyncio.wait(self._children)
         outcomes = self._ended_children()
         if items and not any(outcome.ok for outcome in outcomes):
-            raise FailedError(_common_failure(f"none of {len(items)} items succeeded", dict(enumerate(outcomes))))
+            raise FailedError(common_failure(f"none of {len(items)} items succeeded", dict(enumerate(outcomes))))
         reply = gathered(self.planned.agent.gather, self.id, outcomes)
         self.run.tell(Answered(self.id, reply))
         return Outcome("succeeded", reply, children=outcomes, fanned_out=True)
@@ -312,24 +338,3 @@ class Node:
         elif self.planned.agent.body in {"script", "command"}:
             sizes.append(self.run.means.bounds.programs.size)
         return min((size for size in sizes if size is not None), default=DEFAULT_WIDTH)
-
-
-def _wanted(planned: PlannedAgent, scope: Scope) -> bool:
-    if planned.when is None:
-        return planned.agent.when is not False
-    value = planned.when.value(scope)
-    if type(value) is str:  # the reply of an agent is more than a text: it knows whether there is one
-        hint = "compare it, as in {{ variables.mode == 'deep' }}"
-        raise FailedError(Failure(Kind.MALFORMED, f"'when' gave the text '{value[:40]}', which is neither true nor false", hint))
-    return bool(value)
-
-
-def _common_failure(what: str, outcomes: Mapping[Any, Outcome]) -> Failure:
-    """Why all of them came to nothing: as one kind of failure, that of the first."""
-    causes = {outcome.cause for outcome in outcomes.values() if not outcome.ok}
-    if causes == {Kind.OFFLINE}:
-        return Failure(Kind.OFFLINE, what)
-    first = next((outcome.failure for outcome in outcomes.values() if outcome.failure), None)
-    if first is None:
-        return Failure(Kind.EMPTY, f"{what}: every one was skipped ({', '.join(sorted(causes))})")
-    return Failure(first.kind, f"{what}; first: {first.what}", first.hint)

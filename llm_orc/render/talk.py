@@ -102,7 +102,8 @@ def summary(run: Run, *, verbose: bool = False, color: bool = False, width: int 
         *_without_reply(run, "cancelled", color=color),
         *_synthesis(run, color=color),
         *_fell_back(run, color=color),
-        *((*_cut(run, color=color), *_use(run, color=color)) if verbose else ()),
+        *_cut(run, color=color),
+        *(_use(run, color=color) if verbose else ()),
         *_unpriced(run, color=color),
         _totals(run, color=color),
     )

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm_orc.domain.ensemble import Ensemble, FunctionAgent
-from llm_orc.domain.event import Answered, Delta, Event, Happening, Queued, Received, Sent, Started
+from llm_orc.domain.event import Answered, Delta, Event, Failed, Happening, Queued, Received, Sent, Started
 from llm_orc.domain.message import NO_USAGE, FailedError, Failure, Kind, Reply, Request, Tell, Usage
 from llm_orc.domain.model import ModelCard
 from llm_orc.domain.price import FREE, Price
@@ -208,3 +208,16 @@ def _functions(count: int, **choices: Any) -> Run:
         return prompt
 
     return Lab().run({"agents": [FunctionAgent(name=f"f{number}", function=slow) for number in range(count)]}, **choices)
+
+
+def test_what_had_come_is_kept_where_the_clock_ends_it() -> None:
+    async def answer(request: Request, tell: Tell) -> Reply:
+        tell(Delta(request.node, "half a "))
+        tell(Delta(request.node, "loaf"))
+        await asyncio.sleep(60)
+        return Reply("never")
+
+    lab = Lab(server=answer, shown="a")
+    lab.run({"agents": [{"name": "a", "timeout_seconds": 5}]})
+    (failed,) = [event for event in lab.events if isinstance(event, Failed)]
+    assert (failed.failure.kind, failed.partial) == (Kind.TIMEOUT, "half a loaf")

@@ -122,11 +122,12 @@ def test_the_summary_tells_every_fallback_and_with_v_what_servers_and_models_too
     run = run_of(*DELAYED)
     fell_back = "fell back  a: cheap answered instead of careful (careful: rate_limit: too many requests␛[2J)"
     quiet, verbose = summary(run), summary(run, verbose=True)
-    assert quiet[:-1] == ["warning  a, other: temperature is not taken", fell_back]
+    cut = "cut  a: the reply is as long as it may be: raise max_tokens"
+    assert quiet[:-1] == ["warning  a, other: temperature is not taken", fell_back, cut]
     assert verbose[:-1] == [
         "warning  a, other: temperature is not taken",
         fell_back,
-        "cut  a: the reply is as long as it may be: raise max_tokens",
+        cut,
         "api.openai.com  1 request, at most 1 at once, 1.0 s waited for a place",
         "127.0.0.1:8000  3 requests, at most 1 at once",
         "large  ~100 tokens  ~$0.25",
