@@ -25,15 +25,14 @@ def doctor(ctx: typer.Context, json: Json = False) -> int:
     Every server on this machine and every provider whose key is there is asked for its models, all at once, for some seconds at most;
     nothing else is sent. Exit code 0 if the default profile can be answered, else 1.
     """
-    import asyncio
-
+    from llm_orc.cli import unwaited
     from llm_orc.cli.health import Examination
     from llm_orc.cli.planning import warn
     from llm_orc.config.layers import read_layers
 
     terminal: Terminal = ctx.obj
     layers = read_layers(terminal.where)
-    health = asyncio.run(Examination(terminal, layers).health())
+    health = unwaited.run(Examination(terminal, layers).health())
     if json:
         from llm_orc.render.json import plain, to_json
 

@@ -1,12 +1,12 @@
 """The providers that there are, and the models that they have, for `llm-orc list`."""
 
-import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any
 
 from llm_orc.app import Known
+from llm_orc.cli import unwaited
 from llm_orc.cli.answers import Answers, in_words
 from llm_orc.cli.table import table
 from llm_orc.cli.terminal import Terminal
@@ -93,7 +93,7 @@ def list_models(terminal: Terminal, layers: Layers, provider: str, *, json: bool
     """Print the models that servers list, and of clouds that cannot be asked those that the catalogue knows; the exit code."""
     _check(provider)
     answers = Answers(layers)
-    asyncio.run(_looked(answers, provider))
+    unwaited.run(_looked(answers, provider))
     rows = [*_rows(answers, provider)]
     if json:
         terminal.answer(to_json({"models": plain(rows)}, indent=2) + "\n")
