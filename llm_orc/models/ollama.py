@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, get_args
 
 from llm_orc.domain.event import Loaded, Loading
@@ -55,6 +56,8 @@ class Ollama(base.BaseModel):
         super().__init__(name, reach)
         self._servers: dict[str, Server] = {}
         self._known: dict[tuple[str, str], Known] = {}
+        self._looks: dict[tuple[str, str], asyncio.Task[Known]] = {}
+        """Under way: a thousand agents that come at once ask the server once what it has."""
         self._places: dict[tuple[str, str], _Place] = {}
 
     def endpoint(self, profile: Profile) -> Endpoint:
@@ -76,6 +79,8 @@ class Ollama(base.BaseModel):
 
     async def close(self) -> None:
         """Close every connection."""
+        for look in tuple(self._looks.values()):
+            look.cancel()
         while self._servers:
             await self._servers.popitem()[1].close()
 
@@ -129,16 +134,21 @@ class Ollama(base.BaseModel):
 
     async def _look_up(self, server: "Server", target: Target, model: str) -> "Known":
         """What is known of a model; a model that was not pulled is not there."""
-        wanted = with_tag(model)
-        if (known := self._known.get((target.identity, wanted))) is None:
-            pulled = {each.name: each for each in await server.pulled()}
-            if wanted not in pulled:
-                near = nearest(wanted, pulled)
-                hint = f"ollama pull {model}" + (f"; {near}" if near else "")
-                failure = Failure(Kind.NOT_FOUND, f"{target.address.label} has no model '{model}'", hint)
-                raise FailedError(failure, usage=NO_USAGE)
-            known = self._known[target.identity, wanted] = await server.show(pulled[wanted])
+        wanted = target.identity, with_tag(model)
+        if (known := self._known.get(wanted)) is None:
+            if (look := self._looks.get(wanted)) is None:
+                look = self._looks[wanted] = asyncio.create_task(_looked_up(server, target, model))
+                look.add_done_callback(partial(self._seen, wanted))
+            try:
+                known = self._known[wanted] = await asyncio.shield(look)  # who is cut off leaves it to the others
+            except FailedError as error:
+                raise FailedError(error.failure, usage=error.usage) from None
         return known
+
+    def _seen(self, wanted: tuple[str, str], look: "asyncio.Task[Known]") -> None:
+        self._looks.pop(wanted, None)
+        if not look.cancelled():
+            look.exception()  # else Python complains where nobody waits for it any more
 
     async def _be_loaded(self, server: "Server", place: _Place, call: Call) -> None:
         """Let the model be in memory with a window that suffices; whoever needs the same one waits for the same loading."""
@@ -195,6 +205,16 @@ class Ollama(base.BaseModel):
             raise FailedError(_too_large(error.failure), usage=NO_USAGE) from None
         finally:
             place.loading = False
+
+
+async def _looked_up(server: "Server", target: Target, model: str) -> "Known":
+    wanted, pulled = with_tag(model), {each.name: each for each in await server.pulled()}
+    if wanted not in pulled:
+        near = nearest(wanted, pulled)
+        hint = f"ollama pull {model}" + (f"; {near}" if near else "")
+        failure = Failure(Kind.NOT_FOUND, f"{target.address.label} has no model '{model}'", hint)
+        raise FailedError(failure, usage=NO_USAGE)
+    return await server.show(pulled[wanted])
 
 
 def _allowed(target: Target) -> Target:
