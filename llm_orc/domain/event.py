@@ -122,11 +122,14 @@ class Retrying(Event):
 
 @dataclass(frozen=True, slots=True)
 class FellBack(Event):
-    """A model failed, and the next profile of the list is asked; what had come of its reply is void."""
+    """A model failed or is not there, and the next profile of the list is asked; what had come of its reply is void."""
 
     node: str
     failure: Failure
     profile: str
+    """The next."""
+    instead_of: str = ""
+    """The profile that cannot answer; empty where it is the one that was asked last."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -275,7 +275,7 @@ def _exchange(run: Run, node: Node, event: Sent | Received | FellBack | Repairin
             node.taken = event.usage.total
             _spend(run, node, event)
         case FellBack():
-            node.fell_back.append((node.profile or node.model, event.failure))
+            node.fell_back.append((event.instead_of or node.profile or node.model, event.failure))
             _void(node)
         case Repairing():
             _void(node)

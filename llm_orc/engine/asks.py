@@ -6,14 +6,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from llm_orc.domain.event import Delta, FellBack, Happening, Loaded, Loading, Queued, Received, Sent, Started, Warned
+from llm_orc.domain.event import Delta, Happening, Loaded, Loading, Queued, Received, Sent, Started, Warned
 from llm_orc.domain.message import NO_USAGE, Ask, FailedError, Failure, Kind, Reply, Request, Tell, Usage
 from llm_orc.domain.model import ModelCard
 from llm_orc.domain.plan import PlannedAgent
 from llm_orc.domain.price import Pricing, least_tokens, likely_tokens
 from llm_orc.domain.profile import AUTO, Endpoint, Profile
 from llm_orc.engine.budgets import Budget, budgeted
-from llm_orc.engine.fallbacks import falling_back, name_of
+from llm_orc.engine.fallbacks import falling_back
 from llm_orc.engine.limits import Place, Stopwatch, running, turn
 from llm_orc.engine.means import Means
 
@@ -33,8 +33,6 @@ class Turn:
     """Likewise."""
     shown: bool = False
     """Whether a token of its reply is on stdout, so that no other reply may follow."""
-    instead: FellBack | None = None
-    """Told with its beginning: whom it asks because its own model is not there."""
     begun: bool = False
 
     @asynccontextmanager
@@ -45,8 +43,6 @@ class Turn:
             if not self.begun:
                 self.begun = True
                 tell(self.began)
-                if self.instead is not None:
-                    tell(self.instead)
             yield lambda tokens: place.slots.rate.correct(sending, tokens) if place and sending else None
 
     async def sleep(self, seconds: float) -> None:
@@ -64,15 +60,7 @@ def asking(planned: PlannedAgent, when: Turn, means: Means) -> Ask:
     """How an agent asks its model, and then those that it falls back to."""
     known = [each for each in (planned.profile, *planned.fallbacks) if each is not None]
     there = [each for each in known if each.provider != AUTO and means.reachable(each)]
-    if there and there[0] is not known[0]:
-        when.instead = FellBack(when.began.node, _not_there(known[0]), name_of(there[0]))
     return falling_back([(profile, _asking_one(planned, profile, when, means)) for profile in there], when)
-
-
-def _not_there(profile: Profile) -> Failure:
-    if profile.provider == AUTO:
-        return Failure(Kind.OFFLINE, f"no model was found for '{profile.model}'")
-    return Failure(Kind.OFFLINE, f"{profile.provider}/{profile.model} is not on this machine")
 
 
 def _asking_one(planned: PlannedAgent, profile: Profile, when: Turn, means: Means) -> Ask:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from llm_orc.domain.event import FellBack
 from llm_orc.domain.message import NO_USAGE, Ask, FailedError, Failure, Kind, Message, Reply, Request, Tell
-from llm_orc.domain.profile import Profile
+from llm_orc.domain.profile import AUTO, Profile
 
 if TYPE_CHECKING:
     from llm_orc.engine.asks import Turn
@@ -20,6 +20,8 @@ def falling_back(ways: Sequence[tuple[Profile, Ask]], when: "Turn") -> Ask:
 
     async def asked(request: Request, tell: Tell) -> Reply:
         failures: list[tuple[Profile, FailedError]] = []
+        if ways and ways[0][0] is not request.profile:
+            tell(FellBack(request.node, _not_there(request.profile), _name(ways[0][0]), _name(request.profile)))
         for number, (profile, ask) in enumerate(ways):
             try:
                 reply = await ask(replace(request, profile=profile, messages=_said_by(request, profile)), tell)
@@ -27,9 +29,9 @@ def falling_back(ways: Sequence[tuple[Profile, Ask]], when: "Turn") -> Ask:
                 failures.append((profile, error))
                 if number + 1 == len(ways) or error.failure.kind in HOPELESS or when.shown:
                     raise _joined(failures) from None
-                tell(FellBack(request.node, error.failure, name_of(ways[number + 1][0])))
+                tell(FellBack(request.node, error.failure, _name(ways[number + 1][0]), _name(profile)))
             else:
-                return reply if profile is request.profile else replace(reply, profile=name_of(profile))
+                return reply if profile is request.profile else replace(reply, profile=_name(profile))
         raise FailedError(Failure(Kind.OFFLINE, "no model may be asked"), usage=NO_USAGE)
 
     return asked
@@ -41,8 +43,13 @@ def _said_by(request: Request, profile: Profile) -> tuple[Message, ...]:
     return (*system, *(message for message in request.messages if message.role != "system"))
 
 
-def name_of(profile: Profile) -> str:
-    """What people call it by."""
+def _not_there(profile: Profile) -> Failure:
+    if profile.provider == AUTO:
+        return Failure(Kind.OFFLINE, f"no model was found for '{profile.model}'")
+    return Failure(Kind.OFFLINE, f"{profile.provider}/{profile.model} is not on this machine")
+
+
+def _name(profile: Profile) -> str:
     return profile.name or f"{profile.provider}/{profile.model}"
 
 
@@ -51,6 +58,6 @@ def _joined(failures: Sequence[tuple[Profile, FailedError]]) -> FailedError:
     *before, (profile, last) = failures
     if not before:
         return last
-    told = [f"{name_of(each)}: {error.failure.what}" for each, error in before]
-    what = f"{name_of(profile)}: {last.failure.what}; before it {'; '.join(told)}"
+    told = [f"{_name(each)}: {error.failure.what}" for each, error in before]
+    what = f"{_name(profile)}: {last.failure.what}; before it {'; '.join(told)}"
     return FailedError(replace(last.failure, what=what), partial=last.partial, usage=last.usage)

@@ -378,7 +378,7 @@ def _agents(chance: Random, count: int, ensembles: Sequence[str]) -> list[dict[s
     return agents
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(trades())
 def test_the_bill_of_the_servers_is_never_above_the_limit(trade: Trade) -> None:
     run, it, shop = trade.run()

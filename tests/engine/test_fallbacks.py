@@ -135,6 +135,7 @@ def test_a_prompt_that_fits_the_window_of_none_is_sent_to_none() -> None:
     run = it.run({"agents": [A]}, "x" * 1_000)
     assert not it.requests
     assert run.usage == Usage()
+    assert [name for name, _ in run.nodes["a"].fell_back] == ["default"], "though it was never sent anything"
     assert cause(run).startswith("context_length: b: at least 125 tokens do not fit the 10 of b-model; before it default: ")
 
 
