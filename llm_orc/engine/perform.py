@@ -203,7 +203,7 @@ class Node:
     def _tell(self, event: Happening) -> None:
         """Tell it, and mind what it cost and what has come."""
         match event:
-            case Received() if event.usage.total:
+            case Received() if event.usage.total or event.cost:
                 self._received.append(event)
             case Delta(thinking=False) if event.node == self.id:
                 self._pieces.append(event.text)

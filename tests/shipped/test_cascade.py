@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+import llm_orc
+from llm_orc.domain.message import Reply, Request, Tell
 from tests.project import NewProject, Outcome, Project
 from tests.servers.fixtures import NewServer
 from tests.servers.openai import OpenAIServer, Scripted
@@ -249,3 +251,15 @@ def test_a_grade_is_read_from_its_last_verdict(script: Script, reply: str | None
     grades = {"json": [reply], "cause": None}
     request = {"drafts": drafts, "grades": grades, "own": {"json": None, "cause": "when"}}
     assert script("collect_failures", dependencies=request, variables={"check": "grader"})["indices"] == ([] if passes else [0])
+
+
+async def test_what_a_server_bills_without_counting_tokens_is_heard(here: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def billed(request: Request, tell: Tell) -> Reply:
+        return Reply("yes", cost=0.25)
+
+    here.write(".llm-orc/scripts/show.py", "import json, sys\nprint(json.load(sys.stdin)['dependencies']['a']['spent']['cost'])\n")
+    own = "agents:\n  - {name: a, provider: mine, model: m}\n  - {name: shown, script: show.py, depends_on: [a]}\n"
+    path = here.write(".llm-orc/ensembles/billed.yaml", own)
+    monkeypatch.setenv("LLM_ORC_TRUST", "1")
+    run = await llm_orc.arun(str(path), "x", providers={"mine": billed})
+    assert run.result.strip() == "0.25"
