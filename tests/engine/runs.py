@@ -63,7 +63,13 @@ class Lab:
 
     def run(self, ensemble: Mapping[str, Any], text: str = "input", *, stop_after: tuple[float, Cause] | None = None, **more: Any) -> Run:
         """The run of an ensemble written as YAML would say it, in virtual time."""
-        return in_virtual_time(self.performed(ensemble, text, stop_after=stop_after, **more))
+
+        async def alone() -> Run:
+            run = await self.performed(ensemble, text, stop_after=stop_after, **more)
+            assert asyncio.all_tasks() == {asyncio.current_task()}, "no task is left behind"
+            return run
+
+        return in_virtual_time(alone())
 
     async def performed(
         self,

@@ -463,3 +463,12 @@ def test_what_is_told_of_money_is_what_came_back() -> None:
     assert told == [pytest.approx(60e-6)] * 2
     assert run.cost == pytest.approx(120e-6)
     assert not [event for event in it.events if isinstance(event, Warned)]
+
+
+def test_no_rounding_is_left_of_what_was_put_aside() -> None:
+    budget = Budget(0.6)
+    for dollars in (0.1, 0.2, 0.3):
+        budget.reserve(dollars)
+    for dollars in (0.1, 0.2, 0.3):
+        budget.settle(dollars, 0.0)
+    assert (budget.reserved, budget.left) == (0, 0.6)
