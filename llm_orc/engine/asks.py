@@ -16,6 +16,7 @@ from llm_orc.engine.budgets import Budget, budgeted
 from llm_orc.engine.fallbacks import falling_back
 from llm_orc.engine.limits import Place, Stopwatch, running, turn
 from llm_orc.engine.means import Means
+from llm_orc.engine.retries import retried
 
 USUAL_REPLY = 1_000
 """Tokens that a reply without a bound is thought to take of a minute's."""
@@ -64,8 +65,6 @@ def asking(planned: PlannedAgent, when: Turn, means: Means) -> Ask:
 
 
 def _asking_one(planned: PlannedAgent, profile: Profile, when: Turn, means: Means) -> Ask:
-    from llm_orc.engine.retries import retried  # 8 ms that scripts and commands do without
-
     endpoint, card, pricing = means.endpoint(profile), means.card(profile), means.pricing(profile)
     ask = limited(means.ask(profile), when, means, _Terms(endpoint, card, pricing))
     ask = retried(budgeted(ask, when.budgets, pricing, card), planned.attempts, when)
