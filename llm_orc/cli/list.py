@@ -8,6 +8,7 @@ from llm_orc.cli.commands import app as new_app
 from llm_orc.cli.commands import examples
 from llm_orc.cli.options import Json
 from llm_orc.domain.problem import Problem, ProblemError, nearest
+from llm_orc.domain.secret import PIECE, without_secrets
 
 if TYPE_CHECKING:
     from llm_orc.cli.terminal import Terminal
@@ -90,7 +91,7 @@ def _row(layers: "Layers", kind: str, entry: "Entry[Any]") -> dict[str, Any]:
 
 def _described(profile: "Profile") -> str:
     at = f" at {profile.base_url}" if profile.base_url else ""
-    return f"{profile.provider}/{profile.model}{at}"
+    return without_secrets(f"{profile.provider}/{profile.model}{at}", PIECE)
 
 
 def _print(terminal: "Terminal", listed: dict[str, list[dict[str, Any]]], *, json: bool) -> None:

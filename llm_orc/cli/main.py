@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 COMPLETE = "_LLM_ORC_COMPLETE"
 DEBUG = "LLM_ORC_DEBUG"
 OK, BAD_INPUT, BUG, INTERRUPTED = 0, 2, 70, 130  # as in domain.run.ExitCode, which costs too much for `--version`
-_SECRET = ("KEY", "TOKEN", "SECRET", "PASS", "CREDENTIAL")
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -95,10 +94,10 @@ def _apologise(terminal: "Terminal", error: Exception) -> None:
 
 def _without_secrets(text: str, env: Mapping[str, str]) -> str:
     """Neither those of the environment nor those that were read elsewhere, however they are written."""
-    from llm_orc.domain.secret import remember, without_secrets
+    from llm_orc.domain.secret import names_secret, remember, without_secrets
 
     for name, value in env.items():
-        if len(value) >= 4 and any(word in name.upper() for word in _SECRET):
+        if len(value) >= 4 and names_secret(name):
             text = text.replace(value, f"[{name}]")
             remember(value)
     return without_secrets(text)

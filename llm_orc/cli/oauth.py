@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llm_orc.domain.problem import Problem, ProblemError
+from llm_orc.domain.secret import names_secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from llm_orc.credentials.index import Kept, Login, Store
     from llm_orc.credentials.keychain import Keychain
 
-_SECRET = ("KEY", "TOKEN", "SECRET", "PASS", "CREDENTIAL")
 _SCREENS = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
 
 
@@ -84,7 +84,7 @@ def _open(url: str, env: "Mapping[str, str]") -> None:
     """Open a browser, if there is a screen for it; it is not shown our keys, and nobody waits for it."""
     if sys.platform != "darwin" and not any(env.get(name) for name in _SCREENS):
         return
-    shown = {name: value for name, value in env.items() if not any(word in name.upper() for word in _SECRET)}
+    shown = {name: value for name, value in env.items() if not names_secret(name)}
     nowhere = subprocess.DEVNULL
     call = [sys.executable, "-P", "-m", "webbrowser", url]
     subprocess.Popen(call, env=shown, stdin=nowhere, stdout=nowhere, stderr=nowhere, start_new_session=True)

@@ -57,7 +57,7 @@ def unlock(terminal: "Terminal", keychain: "Keychain", stores: "Iterable[Store]"
 
 def _looks_like_key(word: str) -> bool:
     has_both = any(map(str.isdigit, word)) and any(map(str.isalpha, word))
-    return bool(_STARTS_LIKE_KEY.match(word)) or (len(word) >= _LONG and has_both and "/" not in word)
+    return bool(_STARTS_LIKE_KEY.match(word)) or (len(word) >= _LONG and has_both)
 
 
 def _can_type(terminal: "Terminal") -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 from llm_orc.config.folders import CALLED, PROJECT, UNTRUSTED, Folder
 from llm_orc.config.reading import Document
 from llm_orc.domain.problem import KeyPath, Problem
-from llm_orc.domain.secret import names_key
+from llm_orc.domain.secret import names_key, names_secret, remember
 
 _REFERENCE = re.compile(r"\$(?:\$|\{([^}]*)\}?)")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -33,23 +33,27 @@ def _filled(document: Document, path: KeyPath, value: Any, env: Mapping[str, str
     if not isinstance(value, str) or "$" not in value:
         return value
 
-    def replacement(found: re.Match[str]) -> str:
-        if found[0] == "$$":
-            return "$"
-        name = found[1]
-        if not found[0].endswith("}") or not _VARIABLE.fullmatch(name):
-            document.fault(path, f"'{found[0]}' names no environment variable", "write ${NAME}, or $$ for a single $")
-        elif names_key(name) and folder.layer in (PROJECT, CALLED):
-            hint = "a provider's key goes to its own server by itself; what else needs one belongs into your own profiles"
-            document.fault(path, f"the key in {name} is never filled into a project's files", hint)
-        elif not folder.trusted:
-            what = f"'{found[0]}' asks for an environment variable"
-            document.problems.append(Problem(what, document.source.at(*path), UNTRUSTED, untrusted=True))
-        elif name not in env:
-            document.fault(path, f"the environment variable {name} is not set", f"export {name}=...")
-        else:
-            return env[name]
-        return found[0]
-
     document.filled[path] = value
-    return _REFERENCE.sub(replacement, value)
+    return _REFERENCE.sub(lambda found: _replaced(document, path, found, env, folder), value)
+
+
+def _replaced(document: Document, path: KeyPath, found: re.Match[str], env: Mapping[str, str], folder: Folder) -> str:
+    """What stands in the place of one reference: itself, where it may not be filled in."""
+    if found[0] == "$$":
+        return "$"
+    name = found[1]
+    if not found[0].endswith("}") or not _VARIABLE.fullmatch(name):
+        document.fault(path, f"'{found[0]}' names no environment variable", "write ${NAME}, or $$ for a single $")
+    elif names_key(name) and folder.layer in (PROJECT, CALLED):
+        hint = "a provider's key goes to its own server by itself; what else needs one belongs into your own profiles"
+        document.fault(path, f"the key in {name} is never filled into a project's files", hint)
+    elif not folder.trusted:
+        what = f"'{found[0]}' asks for an environment variable"
+        document.problems.append(Problem(what, document.source.at(*path), UNTRUSTED, untrusted=True))
+    elif name not in env:
+        document.fault(path, f"the environment variable {name} is not set", f"export {name}=...")
+    else:
+        if names_secret(name):
+            remember(env[name])
+        return env[name]
+    return found[0]

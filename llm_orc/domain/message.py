@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from llm_orc.domain.secret import PIECE, without_secrets
+
 if TYPE_CHECKING:
     from llm_orc.domain.event import Happening
     from llm_orc.domain.profile import Profile
@@ -102,13 +104,17 @@ _RETRYABLE = frozenset({Kind.NETWORK, Kind.TIMEOUT, Kind.RATE_LIMIT, Kind.SERVER
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why an agent has no reply, in words for a person: `what` happened, and a `hint` naming the next step."""
+    """Why an agent has no reply, in words without a secret: `what` happened, and a `hint` naming the next step."""
 
     kind: Kind
     what: str
     hint: str = ""
     retry_after: float | None = None
     """Seconds that the server asked us to wait."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "what", without_secrets(self.what, PIECE))
+        object.__setattr__(self, "hint", without_secrets(self.hint, PIECE))
 
     def __str__(self) -> str:
         """One line, kind first."""

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from llm_orc.domain.secret import PIECE, without_secrets
+
 KeyPath = tuple[str | int, ...]
 """The way to a value in a file, such as `("agents", 2, "prompt")`."""
 
@@ -36,7 +38,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong. A warning is told and passed over; anything else stops the command with exit code 2."""
+    """One thing that is wrong, told without a secret. A warning is passed over; anything else stops the command with exit code 2."""
 
     what: str
     place: Place | None = None
@@ -44,6 +46,10 @@ class Problem:
     warning: bool = False
     untrusted: bool = False
     """It would be no problem in a project that the user trusts."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "what", without_secrets(self.what, PIECE))
+        object.__setattr__(self, "hint", without_secrets(self.hint, PIECE))
 
     def __str__(self) -> str:
         """Two lines at most: where and what, then the hint."""

@@ -1,10 +1,7 @@
 """Secrets that this process has had in its hands, so that none of them is written out again, however it is written."""
 
-import json
 import re
-from base64 import b64encode, urlsafe_b64encode
 from functools import lru_cache
-from urllib.parse import quote
 
 MARK = "[key]"
 PIECE = 12
@@ -18,17 +15,22 @@ _HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'
 _MOST = 64
 _SMALL = 400
 _STEP = PIECE // 2
-_KEY_VARIABLE = re.compile(
+_KEY_VARIABLE = (
     r"API_?KEY|^LLM_ORC_|^(?:ANTHROPIC|AZURE|CLAUDE|COHERE|DEEPSEEK|FIREWORKS|GEMINI|GOOGLE|GROQ|HF|HUGGING|LMSTUDIO|MISTRAL|OLLAMA"
-    r"|OPENAI|OPENROUTER|PERPLEXITY|TOGETHER|VERTEX|VLLM|XAI)_.*(?:KEY|TOKEN|SECRET|PASS|CREDENTIAL)",
-    re.IGNORECASE,
+    r"|OPENAI|OPENROUTER|PERPLEXITY|TOGETHER|VERTEX|VLLM|XAI)_.*(?:KEY|TOKEN|SECRET|PASS|CREDENTIAL)"
 )
+_SECRET_WORDS = ("KEY", "TOKEN", "SECRET", "PASS", "CREDENTIAL")
 _known: tuple[str, ...] = ()
 
 
 def names_key(variable: str) -> bool:
     """Whether an environment variable of this name is one of ours, or holds what opens a provider of models."""
-    return bool(_KEY_VARIABLE.search(variable))
+    return re.search(_KEY_VARIABLE, variable, re.IGNORECASE) is not None
+
+
+def names_secret(variable: str) -> bool:
+    """Whether it may hold any secret."""
+    return any(word in variable.upper() for word in _SECRET_WORDS)
 
 
 def remember(secret: str) -> None:
@@ -62,6 +64,10 @@ def begun(text: str) -> int:
 @lru_cache(_MOST)
 def _forms(secret: str) -> tuple[str, ...]:
     """Each way in which it may be written."""
+    import json  # nothing of this is needed before there is a secret
+    from base64 import b64encode, urlsafe_b64encode
+    from urllib.parse import quote
+
     raw = secret.encode()
     texts = [secret, quote(secret), quote(secret, safe=""), json.dumps(secret)[1:-1], secret.translate(_HTML), raw.hex(), raw.hex().upper()]
     for encoded in (b64encode, urlsafe_b64encode):

