@@ -8,6 +8,7 @@ from math import inf
 from typing import Any, NamedTuple
 
 from llm_orc.domain.ensemble import FanOut, ModelAgent
+from llm_orc.domain.extent import Extent, extent
 from llm_orc.domain.length import Lengths, Many
 from llm_orc.domain.message import FailedError, Message
 from llm_orc.domain.model import ModelCard
@@ -17,10 +18,6 @@ from llm_orc.domain.profile import AUTO, Profile
 from llm_orc.domain.prompt import Template
 from llm_orc.domain.said import Scope, identifier, text_of
 
-LENGTHS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "maxOutputTokens", "num_predict")
-"""Options by which a provider bounds a reply."""
-DEAR = frozenset({"service_tier", "speed", "tools", "plugins", "web_search_options", "inference_geo"})
-"""Options that change what a call costs in ways that no price list says."""
 RETOLD = 4
 """Tokens that one token of a reply may be where it is read: by another model, with the escapes of JSON, as UTF-8."""
 CAUSE = 2_000
@@ -87,12 +84,6 @@ def bound(plan: Plan, text: str | None, pricing: Priced, card: Carded) -> Bound:
     return Bound(tuple(_Reading(plan, given, _Terms(pricing, card)).shares()), plan.max_cost)
 
 
-def longest(profile: Profile) -> int | None:
-    """Tokens that a reply is not longer than, as the profile or its options have it."""
-    said = [value for key in LENGTHS if isinstance(value := profile.options.get(key), int) and value > 0]
-    return max(said) if said else profile.max_tokens
-
-
 class _Text(NamedTuple):
     """A text that somebody will be sent: tokens that it is not above, and itself where it is known."""
 
@@ -120,7 +111,8 @@ class _Terms:
 
     def length(self, profile: Profile) -> float:
         """Tokens that a reply is not longer than."""
-        return longest(profile) or self.card(profile).max_output or inf
+        card = self.card(profile)
+        return extent(profile, card).length or card.max_output or inf
 
     def share(self, agent: str, planned: PlannedAgent, profile: Profile, prompt: float) -> Share:
         """What the agent may spend on this model, for a prompt of at most so many tokens."""
@@ -132,21 +124,23 @@ class _Terms:
         if pricing.most(MANY, MANY) == 0:
             return Share(agent, profile, 0.0, 0.0)
         length, window = self.length(profile), self.card(profile).context_window or inf
+        extends = extent(profile, self.card(profile))
         system = (Message("system", profile.system_prompt),) if profile.system_prompt else ()
         sent = prompt + most_tokens((*system, Message("user", "")), planned.schema)
-        if why := _why(profile, length, min(sent, window)):
+        if why := _why(extends, length, min(sent, window)):
             return Share(agent, profile, inf, inf, why)
-        once = most = pricing.most(int(min(sent, window)), int(length))
+        replies = int(length) * extends.replies
+        once = most = pricing.most(int(min(sent, window)), replies)
         if planned.schema is not None:
             again = sent + length * RETOLD + REPAIR + len(json.dumps(dict(planned.schema)))
-            most += pricing.most(int(min(again, window)), int(length))
+            most += pricing.most(int(min(again, window)), replies)
         return Share(agent, profile, once, most * planned.attempts)
 
 
-def _why(profile: Profile, length: float, sent: float) -> str:
+def _why(extends: Extent, length: float, sent: float) -> str:
     """Why there is no bound on what a call costs whose price is known."""
-    if dear := sorted(DEAR & profile.options.keys()):
-        return f"no known price of '{dear[0]}'"
+    if extends.unpriced:
+        return f"no known price of '{extends.unpriced}'"
     if length == inf:
         return "no max_tokens"
     return LENGTH if sent == inf else ""

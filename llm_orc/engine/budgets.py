@@ -2,12 +2,13 @@
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Self
 
 from llm_orc.domain.event import Happening, Queued, Sent, Warned
+from llm_orc.domain.extent import extent as extent_of
 from llm_orc.domain.message import NO_USAGE, Ask, FailedError, Failure, Kind, Reply, Request, Tell
 from llm_orc.domain.model import ModelCard
 from llm_orc.domain.price import Pricing, most_tokens
@@ -19,18 +20,6 @@ LONGEST_REPLY = 1_000_000
 ALERT = 0.8
 """The share of a budget from which on a person is warned."""
 LIMIT = "max_cost"
-BOUNDS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "maxOutputTokens", "num_predict")
-"""Options by which a provider bounds a reply."""
-REPLIES = ("n", "best_of", "candidate_count", "candidateCount")
-"""Options by which a request is given several replies."""
-UNBOUNDED = (
-    *("service_tier", "speed", "inference_geo", "models", "prediction", "ttl"),
-    *("tools", "plugins", "mcp_servers", "web_search_options", "cached_content", "cachedContent"),
-    *("modalities", "audio", "responseModalities", "response_modalities"),
-)
-"""Options that change what a call costs in ways that no price list says."""
-LABELS = ("metadata", "labels", "chat_template_kwargs")
-"""Options in which people write what they like."""
 COUNTED = frozenset({Kind.EMPTY, Kind.CONTENT_FILTER, Kind.CONTEXT_LENGTH, Kind.MALFORMED})
 """Failures after which the server's count is its last word."""
 
@@ -178,17 +167,14 @@ class _Cost:
         tokens = most_tokens(request.messages, request.schema)
         if pricing.most(tokens, LONGEST_REPLY) == 0:
             return cls(request, pricing, tokens, LONGEST_REPLY, 1, settable=False)
-        options = list(_within(profile.options))
-        if dear := [key for key, _ in options if key in UNBOUNDED]:
-            hint = f"leave out the option '{dear[0]}', or the max_cost"
-            raise FailedError(Failure(Kind.BUDGET, f"what '{dear[0]}' costs is not known, and there is a max_cost", hint), usage=NO_USAGE)
-        lengths = [value for key, value in options if key in BOUNDS and type(value) is int]
-        replies = max((value for key, value in options if key in REPLIES and type(value) is int), default=1)
-        settable = "max_tokens" not in card.refuses and all(length > 0 for length in lengths)
-        if not settable:
-            return cls(request, pricing, tokens, card.max_output or LONGEST_REPLY, replies, settable)
-        said = max([*lengths, *([profile.max_tokens] if profile.max_tokens else [])], default=None)
-        return cls(request, pricing, tokens, said, replies, settable)
+        extent = extent_of(profile, card)
+        if extent.unpriced:
+            hint = f"leave out the option '{extent.unpriced}', or the max_cost"
+            raise FailedError(
+                Failure(Kind.BUDGET, f"what '{extent.unpriced}' costs is not known, and there is a max_cost", hint), usage=NO_USAGE
+            )
+        length = extent.length if extent.settable else extent.length or LONGEST_REPLY
+        return cls(request, pricing, tokens, length, extent.replies, extent.settable)
 
     def most(self, length: int) -> float:
         """US dollars, with replies of at most so many tokens."""
@@ -205,11 +191,3 @@ class _Cost:
         if not self.settable:
             return self.request
         return replace(self.request, profile=self.request.profile.model_copy(update={"max_tokens": length}))
-
-
-def _within(options: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The options, and those within them."""
-    for key, value in options.items():
-        yield key, value
-        if isinstance(value, Mapping) and key not in LABELS:
-            yield from _within(value)

@@ -221,6 +221,13 @@ def test_a_max_cost_of_the_run_or_of_a_child_caps_it() -> None:
         ([{"name": "b"}], {"price": None}, "no known price"),
         ([{"name": "b", "model_profile": "endless"}], {}, "no max_tokens"),
         ([{"name": "b", "options": {"tools": []}}], {}, "no known price of 'tools'"),
+        (
+            [{"name": "b", "options": {"generation_config": {"responseModalities": ["AUDIO"]}}}],
+            {},
+            "no known price of 'responseModalities'",
+        ),
+        ([{"name": "b", "options": {"num_predict": -1}}], {}, "no max_tokens"),
+        ([{"name": "b"}], {"card": ModelCard(refuses=frozenset({"max_tokens"}))}, "no max_tokens"),
         ([{"name": "b"}], {"text": None}, "unknown length of its prompt"),
         ([{"name": "a", "command": ["cat"]}, {"name": "b", "depends_on": ["a"]}], {}, "unknown length of its prompt"),
         ([{"name": "a"}, {"name": "b", "depends_on": ["a"], "fan_out": True}], {}, "unknown number of items"),
@@ -237,6 +244,11 @@ def test_what_has_no_bound_says_why(agents: list[dict[str, Any]], known: dict[st
 def test_a_window_and_the_longest_reply_of_a_model_are_bounds_too() -> None:
     card = ModelCard(context_window=1_000, max_output=100)
     assert bound_of({"name": "b", "model_profile": "endless"}, text=None, card=card).once == pytest.approx(dollars(1_000, 100))
+
+
+def test_several_replies_to_one_request_cost_as_many() -> None:
+    one, four = bound_of({"name": "b"}), bound_of({"name": "b", "options": {"n": 4, "generationConfig": {"maxOutputTokens": 2_000}}})
+    assert four.once == pytest.approx(one.once + dollars(0, 4 * 2_000 - 1_000))
 
 
 def test_what_is_free_needs_no_bound() -> None:
