@@ -7,7 +7,7 @@ from typing import Any
 from llm_orc.domain.event import Delta
 from llm_orc.domain.message import NO_USAGE, FailedError, Failure, FinishReason, Kind, Reply, Request, Tell, Usage
 from llm_orc.models.base import estimated, messages_of
-from llm_orc.models.refusals import event_refusal, shortened
+from llm_orc.models.refusals import empty, ended_early, event_refusal, shortened
 from llm_orc.models.target import Target
 
 _BROKEN = "broken JSON"
@@ -85,8 +85,7 @@ class Answer:
             return
         if not self._begun:
             raise self._malformed("a stream without a reply")
-        what = f"the stream of {self.target.address.label} ended before its last event"
-        raise FailedError(Failure(Kind.NETWORK, what, "try again; what had come is kept as partial"))
+        raise ended_early(self.target)
 
     def reply(self) -> Reply:
         """The reply, if there is one."""
@@ -107,8 +106,6 @@ class Answer:
     def _empty(self) -> Failure:
         what = f"{self.target.address.label} sent an empty reply"
         match self._stop_reason:
-            case "max_tokens":
-                return Failure(Kind.EMPTY, f"{what}: max_tokens went by before its first word", "raise max_tokens; thinking counts too")
             case "model_context_window_exceeded":
                 hint = "send less: split the input with fan_out, or choose a model with a larger window"
                 return Failure(Kind.CONTEXT_LENGTH, f"{what}: the prompt leaves no room in the model's window", hint)
@@ -116,7 +113,7 @@ class Answer:
                 return Failure(
                     Kind.EMPTY, f"{what}: it asks for a tool", "name only tools that the server runs itself, or tool_choice none"
                 )
-        return Failure(Kind.EMPTY, f"{what} after thinking" if self._thought else what, "try again, or choose another model")
+        return empty(self.target, cut=self._stop_reason == "max_tokens", thought=self._thought)
 
     def _take_message(self, said: Any) -> None:
         self._begun = True

@@ -8,7 +8,7 @@ from typing import Any
 from llm_orc.domain.event import Delta
 from llm_orc.domain.message import FailedError, Failure, FinishReason, Kind, Reply, Request, Tell, Usage
 from llm_orc.models.base import estimated, messages_of
-from llm_orc.models.refusals import event_refusal, shortened
+from llm_orc.models.refusals import empty, ended_early, event_refusal, shortened
 from llm_orc.models.target import Target
 
 _BROKEN = "broken JSON"
@@ -58,8 +58,7 @@ class Completion:
     def end_stream(self) -> None:
         """Nothing more comes; raises FailedError if that cannot have been all."""
         if not self._done and self._finish_reason is None:
-            what = f"the stream of {self.target.address.label} ended before its last event"
-            raise FailedError(Failure(Kind.NETWORK, what, "try again; what had come is kept as partial"))
+            raise ended_early(self.target)
 
     def reply(self) -> Reply:
         """The reply, if there is one."""
@@ -69,7 +68,7 @@ class Completion:
             what = f"{label} filtered the reply" + (f": {words}" if words else "")
             raise FailedError(Failure(Kind.CONTENT_FILTER, what, "reword the prompt or choose another model"))
         if not text.strip():
-            raise FailedError(self._empty())
+            raise FailedError(empty(self.target, cut=self._finish_reason == "length", thought=self._thought))
         return Reply(
             text,
             usage=self.usage or estimated(messages_of(self.request), text),
@@ -77,12 +76,6 @@ class Completion:
             finish=_FINISH.get(self._finish_reason, "other"),
             model=self._model or self.request.profile.model,
         )
-
-    def _empty(self) -> Failure:
-        what = f"{self.target.address.label} sent an empty reply"
-        if self._finish_reason == "length":
-            return Failure(Kind.EMPTY, f"{what}: max_tokens went by before its first word", "raise max_tokens; thinking counts too")
-        return Failure(Kind.EMPTY, f"{what} after thinking" if self._thought else what, "try again, or choose another model")
 
     def _parsed(self, data: bytes) -> dict[str, Any]:
         try:

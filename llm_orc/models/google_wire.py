@@ -9,7 +9,7 @@ from llm_orc.domain.message import NO_USAGE, FailedError, Failure, FinishReason,
 from llm_orc.domain.model import ModelCard
 from llm_orc.models.base import estimated, messages_of
 from llm_orc.models.google_options import laid_on
-from llm_orc.models.refusals import event_refusal, shortened
+from llm_orc.models.refusals import empty, ended_early, event_refusal, shortened
 from llm_orc.models.structured import with_schema
 from llm_orc.models.target import Target
 
@@ -153,10 +153,7 @@ class Answer:
         if not self._known:
             raise self._malformed("a reply without candidates")
         if self.request.stream and not self._finish:
-            failure = Failure(
-                Kind.NETWORK, f"the stream of {label} ended before its last event", "try again; what had come is kept as partial"
-            )
-            raise FailedError(failure)
+            raise ended_early(self.target)
         if not text.strip():
             raise FailedError(self._empty())
         return Reply(
@@ -167,15 +164,11 @@ class Answer:
         )
 
     def _empty(self) -> Failure:
-        what = f"{self.target.address.label} sent an empty reply"
         if self._called:
-            tool = shortened(self._called)
-            return Failure(Kind.INVALID_REQUEST, f"{what} that calls the tool '{tool}'", "leave out the options tools and tool_config")
-        if _FINISH.get(self._finish) == "length":
-            return Failure(Kind.EMPTY, f"{what}: max_tokens went by before its first word", "raise max_tokens; thinking counts too")
-        if self._finish not in _FINISH:
-            what += f" ({shortened(self._finish).lower().replace('_', ' ')})"
-        return Failure(Kind.EMPTY, f"{what} after thinking" if self._thought else what, "try again, or choose another model")
+            what = f"{self.target.address.label} sent an empty reply that calls the tool '{shortened(self._called)}'"
+            return Failure(Kind.INVALID_REQUEST, what, "leave out the options tools and tool_config")
+        finish = _FINISH.get(self._finish)
+        return empty(self.target, cut=finish == "length", thought=self._thought, why="" if finish else self._finish)
 
     def _take(self, candidate: dict[str, Any]) -> None:
         if reason := _text(candidate.get("finishReason")):

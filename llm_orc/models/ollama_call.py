@@ -11,6 +11,7 @@ from llm_orc.domain.event import Delta, Warned
 from llm_orc.domain.message import NO_USAGE, Attachment, FailedError, Failure, FinishReason, Kind, Message, Reply, Request, Tell, Usage
 from llm_orc.models import base
 from llm_orc.models.base import Reach, estimated, messages_of
+from llm_orc.models.refusals import empty, ended_early
 from llm_orc.models.target import Target
 
 if TYPE_CHECKING:
@@ -186,23 +187,16 @@ class Call:
         if last is None and not self._begun:
             raise FailedError(Failure(Kind.MALFORMED, f"{label} sent nothing", "try again; if it stays so, see the server's own log"))
         if last is None:
-            what = f"the reply of {label} ended before its last line"
-            raise FailedError(Failure(Kind.NETWORK, what, "try again; what had come is kept as partial"))
+            raise ended_early(self.target, "line")
         self._check_uncut(last.prompt_eval_count)
         if not text.strip():
-            raise FailedError(self._empty(last.done_reason))
+            raise FailedError(empty(self.target, cut=last.done_reason == "length", thought=self._thought))
         return Reply(
             text,
             usage=self.usage or self._counted(None, None),
             finish=_FINISH.get(last.done_reason or "stop", "other"),
             model=last.model or self.known.name,
         )
-
-    def _empty(self, reason: str | None) -> Failure:
-        what = f"{self.target.address.label} sent an empty reply"
-        if reason == "length":
-            return Failure(Kind.EMPTY, f"{what}: max_tokens went by before its first word", "raise max_tokens; thinking counts too")
-        return Failure(Kind.EMPTY, f"{what} after thinking" if self._thought else what, "try again, or choose another model")
 
     def _counted(self, prompt: int | None, reply: int | None) -> Usage:
         """As the server counted; old ones leave out the count of a prompt that they had in memory."""

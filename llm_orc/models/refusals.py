@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from llm_orc.domain.message import Failure, Kind
+from llm_orc.domain.message import FailedError, Failure, Kind
 from llm_orc.domain.secret import without_secrets
 from llm_orc.models.target import Target
 
@@ -88,6 +88,21 @@ def event_refusal(target: Target, model: str, said: Any) -> Failure:
     status = code if isinstance(code, int) else int(code) if isinstance(code, str) and code.isdecimal() and len(code) == 3 else 0
     status = status or next((_STATUSES[each] for each in error_of(said)[0] if each in _STATUSES), 500)
     return refusal(target, model, status if 400 <= status < 600 else 500, said, {})
+
+
+def ended_early(target: Target, last: str = "event") -> FailedError:
+    """The error for a stream that ended before the last of its events or lines."""
+    what = f"the stream of {target.address.label} ended before its last {last}"
+    return FailedError(Failure(Kind.NETWORK, what, "try again; what had come is kept as partial"))
+
+
+def empty(target: Target, *, cut: bool, thought: bool, why: str = "") -> Failure:
+    """The failure for a reply without a word in it: `cut` by max_tokens, or after it `thought`, or for the server's reason."""
+    what = f"{target.address.label} sent an empty reply"
+    if cut:
+        return Failure(Kind.EMPTY, f"{what}: max_tokens went by before its first word", "raise max_tokens; thinking counts too")
+    reason = f" ({shortened(why).lower().replace('_', ' ')})" if why else ""
+    return Failure(Kind.EMPTY, what + reason + (" after thinking" if thought else ""), "try again, or choose another model")
 
 
 def error_of(said: Any) -> tuple[frozenset[str], str]:
