@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from tests.servers.faults import PAGE, PAUSE
+from tests.servers.breaks import BREAKS, PAGE, Fault, FaultyServer, half, redirected, sent, short
 from tests.servers.wire import Connection, Gate, Received, ThreadServer, head
 
 ERROR_TYPES = {
@@ -252,7 +251,6 @@ def _row(row: Row) -> dict[str, Any]:
     return listed | {"max_input_tokens": row.max_input_tokens, "capabilities": able, "lifecycle": row.lifecycle}
 
 
-Fault = Callable[[Received, Connection], Awaitable[None]]
 TWO_WORDS = b"".join(
     [
         event("message_start", message=_message(Said(), "m") | {"usage": _usage(Said(), 1)}),
@@ -274,56 +272,20 @@ async def refused(_: Received, connection: Connection, *, status: int, message: 
     send_error(connection, status, message or f"refused with {status}", headers)
 
 
-async def sent(_: Received, connection: Connection, *, body: object, content_type: str = "application/json", status: int = 200) -> None:
-    """Whatever body."""
-    connection.send(status, body, {"Content-Type": content_type})
-
-
-async def raw(_: Received, connection: Connection, *, data: bytes = b"", reset: bool = False) -> None:
-    """These bytes, then the end of the connection."""
-    connection.write(data)
-    connection.hang_up(reset=reset)
-
-
-async def hung(_: Received, __: Connection) -> None:
-    """Accepts and never answers."""
-    await asyncio.Event().wait()
-
-
-async def half(_: Received, connection: Connection, *, then: str = "end", begin: bytes = TWO_WORDS, after: bytes = b"") -> None:
-    """The beginning of a stream, then: `end` cleanly, `cut` without the last chunk, `reset`, or `hang`."""
-    connection.start_chunks()
-    if begin + after:
-        connection.chunk(begin + after)
-    match then:
-        case "end":
-            connection.chunk(b"")
-        case "cut":
-            connection.hang_up()
-        case "reset":
-            await asyncio.sleep(PAUSE)  # or the kernel drops what the client has not read yet
-            connection.hang_up(reset=True)
-        case _:
-            await asyncio.Event().wait()
-
-
-async def redirected(_: Received, connection: Connection) -> None:
-    """A redirect."""
-    connection.send(307, "", {"Location": "/ok/v1/messages"})
+def _half(begin: bytes = TWO_WORDS, *, then: str = "end", after: bytes = b"") -> Fault:
+    return partial(half, begin=begin, then=then, after=after)
 
 
 STREAM = b"".join(events(Said("one two"), "m"))
 OVERLOADED = event("error", error={"type": "overloaded_error", "message": "Overloaded"})
-FAULTS: dict[str, Fault] = {
+FAULTS: Mapping[str, Fault] = {
+    **BREAKS,
     "ok": sound,
-    "html": partial(sent, body=PAGE, content_type="text/html"),
     "html-as-json": partial(sent, body=PAGE),
     "html-as-stream": partial(sent, body=PAGE, content_type="text/event-stream"),
     "malformed": partial(sent, body='{"type": "message", "content": [{"type": "te'),
     "wrong-shape": partial(sent, body='{"content": "none", "usage": 3}'),
     "wrong-block": partial(sent, body='{"content": ["text"], "stop_reason": "end_turn"}'),
-    "list": partial(sent, body="[]"),
-    "nothing": partial(sent, body=""),
     "no-utf8": partial(sent, body=b'{"content": [{"type": "text", "text": "\xff\xfe"}]}'),
     "nested": partial(sent, body="[" * 200_000),
     "error-body": partial(sent, body=error(401, "invalid x-api-key")),
@@ -334,33 +296,28 @@ FAULTS: dict[str, Fault] = {
     "thought-only": partial(sound, said=Said("", thinking="hmm")),
     "tool-only": partial(sound, said=Said("", stop_reason="tool_use")),
     "refusal": partial(sound, said=Said("I", stop_reason="refusal", stop_details={"type": "refusal", "explanation": "unsafe <key>"})),
-    "early-end": half,
-    "early-end-counted": partial(half, after=COUNTED),
-    "empty-stream": partial(half, begin=b""),
-    "cut": partial(half, then="cut"),
-    "reset-middle": partial(half, then="reset"),
-    "hang-middle": partial(half, then="hang"),
-    "malformed-event": partial(half, after=b'event: content_block_delta\ndata: {"type": "content_bl\n\n'),
-    "no-utf8-event": partial(half, after=b"event: content_block_delta\ndata: \xff\n\n"),
-    "list-event": partial(half, after=b"event: content_block_delta\ndata: []\n\n"),
-    "wrong-event": partial(half, after=event("content_block_delta", delta="text")),
-    "malformed-event-hang": partial(half, then="hang", after=b"event: content_block_delta\ndata: {\n\n"),
-    "error-event": partial(half, after=OVERLOADED),
-    "error-first": partial(half, begin=OVERLOADED),
-    "error-event-limit": partial(half, after=event("error", error={"type": "rate_limit_error", "message": "slow down"})),
-    "error-event-text": partial(half, after=b"event: error\ndata: upstream is gone\n\n"),
-    "unended": partial(half, then="hang", begin=STREAM),
+    "early-end": _half(),
+    "early-end-counted": _half(after=COUNTED),
+    "empty-stream": _half(b""),
+    "cut": _half(then="cut"),
+    "reset-middle": _half(then="reset"),
+    "hang-middle": _half(then="hang"),
+    "malformed-event": _half(after=b'event: content_block_delta\ndata: {"type": "content_bl\n\n'),
+    "no-utf8-event": _half(after=b"event: content_block_delta\ndata: \xff\n\n"),
+    "list-event": _half(after=b"event: content_block_delta\ndata: []\n\n"),
+    "wrong-event": _half(after=event("content_block_delta", delta="text")),
+    "malformed-event-hang": _half(then="hang", after=b"event: content_block_delta\ndata: {\n\n"),
+    "error-event": _half(after=OVERLOADED),
+    "error-first": _half(OVERLOADED),
+    "error-event-limit": _half(after=event("error", error={"type": "rate_limit_error", "message": "slow down"})),
+    "error-event-text": _half(after=b"event: error\ndata: upstream is gone\n\n"),
+    "unended": _half(then="hang", begin=STREAM),
     "whole-for-stream": partial(sent, body=whole(Said("one two"), "m")),
     "stream-for-whole": partial(sent, body=STREAM, content_type="text/event-stream"),
     "stream-as-json": partial(sent, body=STREAM),
     "json-as-stream": partial(sent, body=whole(Said(), "m"), content_type="text/event-stream"),
-    "closed": raw,
-    "reset-before": partial(raw, reset=True),
-    "half-header": partial(raw, data=b"HTTP/1.1 200 OK\r\nContent-Ty"),
-    "not-http": partial(raw, data=b"SSH-2.0-OpenSSH_9.2\r\n\r\n"),
-    "short-body": partial(raw, data=head(200, {"Content-Type": "application/json", "Content-Length": "500"}) + b'{"content": ['),
-    "short-error": partial(raw, data=head(500, {"Content-Type": "application/json", "Content-Length": "500"}) + b'{"error": {'),
-    "hang": hung,
+    "short-body": short(b'{"content": ['),
+    "short-error": short(b'{"error": {', 500),
     "400": partial(refused, status=400),
     "too-long": partial(refused, status=400, message="prompt is too long: 210000 tokens > 200000 maximum"),
     "401": partial(refused, status=401),
@@ -371,27 +328,12 @@ FAULTS: dict[str, Fault] = {
     "500": partial(refused, status=500),
     "503": partial(refused, status=503),
     "529": partial(refused, status=529),
-    "html-502": partial(sent, body=PAGE, content_type="text/html", status=502),
     "nested-500": partial(sent, body="[" * 200_000, status=500),
-    "redirect": redirected,
+    "redirect": partial(redirected, to="/ok/v1/messages"),
 }
 
 
-class AnthropicFaults(ThreadServer):
-    """`url("html")` is a base_url whose every request meets that fault; counts requests in `counts`."""
+class AnthropicFaults(FaultyServer):
+    """Each fault of this format at an address of its own."""
 
-    def __init__(self) -> None:
-        """Serve every fault at its own address."""
-        super().__init__()
-        self.counts: Counter[str] = Counter()
-
-    def url(self, fault: str) -> str:
-        """A base_url at which `fault` is met."""
-        assert fault in FAULTS, f"no fault {fault!r}"
-        return f"{self.origin}/{fault}"
-
-    async def answer(self, request: Received, connection: Connection) -> None:
-        """Do what the first part of the path names."""
-        name = request.path.split("/")[1]
-        self.counts[name] += 1
-        await FAULTS[name](request, connection)
+    faults = FAULTS

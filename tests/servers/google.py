@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from tests.servers.faults import PAGE, PAUSE
-from tests.servers.wire import Connection, Gate, Received, ThreadServer, head
+from tests.servers.breaks import BREAKS, PAGE, Fault, FaultyServer, half, redirected, sent, short
+from tests.servers.wire import Connection, Gate, Received, ThreadServer
 
 STATUSES = {
     400: "INVALID_ARGUMENT",
@@ -248,7 +247,6 @@ def _row(row: Row, *, vertex: bool) -> dict[str, Any]:
     return {key: value for key, value in listed.items() if value is not None}
 
 
-Fault = Callable[[Received, Connection], Awaitable[None]]
 ONE, TWO = (event(piece) for piece in list(pieces(Said("one two ")))[:2])
 LAST = event(_frame(Said(), "m", [{"text": ""}], last=True))
 STREAM = b"".join(event(piece) for piece in pieces(Said("one two")))
@@ -265,56 +263,20 @@ async def refused(_: Received, connection: Connection, *, status: int, headers: 
     connection.send(status, error(status, message, **said), headers)
 
 
-async def sent(_: Received, connection: Connection, *, body: object, content_type: str = "application/json", status: int = 200) -> None:
-    """Whatever body."""
-    connection.send(status, body, {"Content-Type": content_type})
-
-
-async def raw(_: Received, connection: Connection, *, data: bytes = b"", reset: bool = False) -> None:
-    """These bytes, then the end of the connection."""
-    connection.write(data)
-    connection.hang_up(reset=reset)
-
-
-async def hung(_: Received, __: Connection) -> None:
-    """Accepts and never answers."""
-    await asyncio.Event().wait()
-
-
-async def half(_: Received, connection: Connection, *, then: str = "end", begin: bytes = ONE + TWO, after: bytes = b"") -> None:
-    """The beginning of a stream, then: `end` cleanly, `cut` without the last chunk, `reset`, or `hang`."""
-    connection.start_chunks()
-    if begin + after:
-        connection.chunk(begin + after)
-    match then:
-        case "end":
-            connection.chunk(b"")
-        case "cut":
-            connection.hang_up()
-        case "reset":
-            await asyncio.sleep(PAUSE)  # or the kernel drops what the client has not read yet
-            connection.hang_up(reset=True)
-        case _:
-            await asyncio.Event().wait()
-
-
-async def redirected(_: Received, connection: Connection) -> None:
-    """A redirect."""
-    connection.send(307, "", {"Location": "/ok/v1beta/models/m:generateContent"})
+def _half(begin: bytes = ONE + TWO, *, then: str = "end", after: bytes = b"") -> Fault:
+    return partial(half, begin=begin, then=then, after=after)
 
 
 TOO_LONG = "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576)."
-FAULTS: dict[str, Fault] = {
+FAULTS: Mapping[str, Fault] = {
+    **BREAKS,
     "ok": sound,
-    "html": partial(sent, body=PAGE, content_type="text/html"),
     "html-as-json": partial(sent, body=PAGE),
     "html-as-stream": partial(sent, body=PAGE, content_type="text/event-stream"),
     "malformed": partial(sent, body='{"candidates": [{"content": {"parts": [{"te'),
     "wrong-shape": partial(sent, body='{"candidates": "none", "usageMetadata": 3}'),
     "wrong-part": partial(sent, body='{"candidates": [{"content": {"parts": ["text"]}, "finishReason": "STOP"}]}'),
     "no-candidates": partial(sent, body='{"candidates": []}'),
-    "list": partial(sent, body="[]"),
-    "nothing": partial(sent, body=""),
     "no-utf8": partial(sent, body=b"\xff\xfe{"),
     "nested": partial(sent, body="[" * 200_000),
     "number": partial(sent, body='{"candidates": ' + "9" * 5000 + "}"),
@@ -327,28 +289,23 @@ FAULTS: dict[str, Fault] = {
     "bad-call": partial(sound, said=Said("", finish="MALFORMED_FUNCTION_CALL")),
     "filtered": partial(sound, said=Said("I", finish="SAFETY", finish_message="unsafe AIzaSyCanary")),
     "blocked": partial(sound, said=Said(blocked="PROHIBITED_CONTENT", usage=(5, 0))),
-    "early-end": half,
-    "empty-stream": partial(half, begin=b""),
-    "cut": partial(half, then="cut"),
-    "reset-middle": partial(half, then="reset"),
-    "hang-middle": partial(half, then="hang"),
-    "malformed-event": partial(half, after=b'data: {"candidates": [{"cont\r\n\r\n'),
-    "no-utf8-event": partial(half, after=b"data: \xff\r\n\r\n"),
-    "list-event": partial(half, after=event([])),
-    "number-event": partial(half, after=b"data: " + b"9" * 5000 + b"\r\n\r\n"),
-    "wrong-event": partial(half, after=event({"candidates": "none"})),
-    "wrong-usage": partial(half, after=event({"usageMetadata": {"promptTokenCount": {}}})),
-    "error-event": partial(half, after=event(error(503, "The model is overloaded."))),
-    "error-first": partial(half, begin=event(error(429, "slow down"))),
-    "error-without-code": partial(half, after=event({"error": {"message": "gone"}})),
+    "early-end": _half(),
+    "empty-stream": _half(b""),
+    "cut": _half(then="cut"),
+    "reset-middle": _half(then="reset"),
+    "hang-middle": _half(then="hang"),
+    "malformed-event": _half(after=b'data: {"candidates": [{"cont\r\n\r\n'),
+    "no-utf8-event": _half(after=b"data: \xff\r\n\r\n"),
+    "list-event": _half(after=event([])),
+    "number-event": _half(after=b"data: " + b"9" * 5000 + b"\r\n\r\n"),
+    "wrong-event": _half(after=event({"candidates": "none"})),
+    "wrong-usage": _half(after=event({"usageMetadata": {"promptTokenCount": {}}})),
+    "error-event": _half(after=event(error(503, "The model is overloaded."))),
+    "error-first": _half(event(error(429, "slow down"))),
+    "error-without-code": _half(after=event({"error": {"message": "gone"}})),
     "stream-for-whole": partial(sent, body=STREAM, content_type="text/event-stream"),
-    "closed": raw,
-    "reset-before": partial(raw, reset=True),
-    "half-header": partial(raw, data=b"HTTP/1.1 200 OK\r\nContent-Ty"),
-    "not-http": partial(raw, data=b"SSH-2.0-OpenSSH_9.2\r\n\r\n"),
-    "short-body": partial(raw, data=head(200, {"Content-Type": "application/json", "Content-Length": "500"}) + b'{"candidates": ['),
-    "short-error": partial(raw, data=head(500, {"Content-Type": "application/json", "Content-Length": "500"}) + b'{"error": {'),
-    "hang": hung,
+    "short-body": short(b'{"candidates": ['),
+    "short-error": short(b'{"error": {', 500),
     "400": partial(refused, status=400),
     "bad-key": partial(refused, status=400, message="API key not valid.", reason="API_KEY_INVALID"),
     "too-long": partial(refused, status=400, message=TOO_LONG),
@@ -359,28 +316,13 @@ FAULTS: dict[str, Fault] = {
     "429-delay": partial(refused, status=429, delay="12.5s"),
     "500": partial(refused, status=500),
     "503": partial(refused, status=503),
-    "html-502": partial(sent, body=PAGE, content_type="text/html", status=502),
     "no-utf8-401": partial(sent, body=b"non autoris\xe9", content_type="text/plain", status=401),
     "nested-500": partial(sent, body="[" * 200_000, status=500),
-    "redirect": redirected,
+    "redirect": partial(redirected, to="/ok/v1beta/models/m:generateContent"),
 }
 
 
-class GoogleFaults(ThreadServer):
-    """`url("html")` is a base_url whose every request meets that fault; counts requests in `counts`."""
+class GoogleFaults(FaultyServer):
+    """Each fault of this format at an address of its own."""
 
-    def __init__(self) -> None:
-        """Serve every fault at its own address."""
-        super().__init__()
-        self.counts: Counter[str] = Counter()
-
-    def url(self, fault: str) -> str:
-        """A base_url at which `fault` is met."""
-        assert fault in FAULTS, f"no fault {fault!r}"
-        return f"{self.origin}/{fault}"
-
-    async def answer(self, request: Received, connection: Connection) -> None:
-        """Do what the first part of the path names."""
-        name = request.path.split("/")[1]
-        self.counts[name] += 1
-        await FAULTS[name](request, connection)
+    faults = FAULTS

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tests.servers.faults import PAGE
+from tests.servers.breaks import PAGE
 from tests.servers.wire import Connection, Received, ThreadServer
 
 SOUND = "all is well"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from tests.servers.faults import PAGE, PAUSE, hung, raw, redirected, sent
-from tests.servers.wire import Connection, Gate, Received, ThreadServer, head
+from tests.servers.breaks import BREAKS, Fault, half, raw, redirected, sent, short
+from tests.servers.wire import Connection, Gate, Received, ThreadServer
 
 DEFAULT_WINDOW = 4096
 """What a model is loaded with where nobody says."""
@@ -237,21 +237,8 @@ async def whole(request: Received, connection: Connection, *, text: str = "", re
     connection.send(200, line(end | {"prompt_eval_count": 9, "eval_count": 1}), {"Content-Type": "application/x-ndjson"})
 
 
-async def half(_: Received, connection: Connection, *, then: str, after: bytes = b"") -> None:
-    """Two words of a stream, then: `end` cleanly, `cut` without the last chunk, `reset`, or `hang`."""
-    connection.start_chunks("application/x-ndjson")
-    connection.chunk(spoken("one "))
-    connection.chunk(spoken("two ") + after)
-    match then:
-        case "end":
-            connection.chunk(b"")
-        case "cut":
-            connection.hang_up()
-        case "reset":
-            await asyncio.sleep(PAUSE)  # or the kernel drops what the client has not read yet
-            connection.hang_up(reset=True)
-        case _:
-            await asyncio.Event().wait()
+def _half(*, then: str, after: bytes = b"") -> Fault:
+    return partial(half, begin=spoken("one ") + spoken("two "), then=then, after=after, content_type="application/x-ndjson")
 
 
 async def refused(_: Received, connection: Connection, *, status: int, message: str = "refused", after: str = "") -> None:
@@ -259,36 +246,24 @@ async def refused(_: Received, connection: Connection, *, status: int, message: 
     connection.send(status, {"error": message}, {"Retry-After": after} if after else {})
 
 
-async def page(_: Received, connection: Connection) -> None:
-    """A gateway's page."""
-    connection.send(502, PAGE, {"Content-Type": "text/html"})
-
-
-FAULTS: dict[str, Callable[[Received, Connection], Awaitable[None]]] = {
-    "html": partial(sent, body=PAGE, content_type="text/html"),
+FAULTS: Mapping[str, Fault] = {
+    **BREAKS,
     "malformed": partial(sent, body='{"message": {"content": "he'),
     "wrong-shape": partial(sent, body='{"message": "none", "done": true}'),
     "no-message": partial(sent, body='{"done": true}'),
-    "list": partial(sent, body="[]"),
-    "nothing": partial(sent, body=""),
     "no-utf-8": partial(sent, body="\udcff".encode("utf-16", "surrogatepass").decode("latin-1")),
     "error-body": partial(sent, body='{"error": "out of credits"}'),
     "empty": whole,
     "blank": partial(whole, text=" \n"),
     "unloaded": partial(whole, reason="unload"),
-    "early-end": partial(half, then="end"),
-    "cut": partial(half, then="cut"),
-    "reset-middle": partial(half, then="reset"),
-    "hang-middle": partial(half, then="hang"),
-    "malformed-line": partial(half, then="end", after=b'{"message": {"con\n'),
-    "list-line": partial(half, then="end", after=b"[]\n"),
-    "error-line": partial(half, then="end", after=b'{"error": "llama runner process has terminated"}\n'),
-    "reset-before": partial(raw, data=b"", reset=True),
-    "closed": partial(raw, data=b""),
-    "half-header": partial(raw, data=b"HTTP/1.1 200 OK\r\nContent-Ty"),
-    "not-http": partial(raw, data=b"SSH-2.0-OpenSSH_9.2\r\n\r\n"),
-    "short-body": partial(raw, data=head(200, {"Content-Type": "application/json", "Content-Length": "500"}) + b'{"message": {'),
-    "hang": hung,
+    "early-end": _half(then="end"),
+    "cut": _half(then="cut"),
+    "reset-middle": _half(then="reset"),
+    "hang-middle": _half(then="hang"),
+    "malformed-line": _half(then="end", after=b'{"message": {"con\n'),
+    "list-line": _half(then="end", after=b"[]\n"),
+    "error-line": _half(then="end", after=b'{"error": "llama runner process has terminated"}\n'),
+    "short-body": short(b'{"message": {'),
     "400": partial(refused, status=400),
     "context-length": partial(refused, status=400, message="the prompt is longer than the context length"),
     "401": partial(refused, status=401, message="unauthorized"),
@@ -298,7 +273,6 @@ FAULTS: dict[str, Callable[[Received, Connection], Awaitable[None]]] = {
     "500": partial(refused, status=500),
     "503": partial(refused, status=503, message="server busy, please try again. maximum pending requests exceeded"),
     "529": partial(raw, data=b"HTTP/1.1 529 Overloaded\r\nContent-Length: 0\r\n\r\n"),
-    "html-502": page,
     "redirect": partial(redirected, to="/elsewhere/api/chat"),
     "redirect-away": partial(redirected, to="http://127.0.0.2:9/api/chat"),
 }
