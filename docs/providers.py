@@ -86,7 +86,7 @@ def faults() -> list[str]:
         "",
         f"{len(FORMATS)} wire formats, {len(FAULTS)} faults, each met in up to {len(WAYS)} ways, make {len(CELLS)} cells: {ways}.",
         f"A request is made again where that may help, {ATTEMPTS} in all unless `retry` says otherwise.",
-        f"`Retry-After` is obeyed (here {RETRY_AFTER} s); without it the waits are 0.5 s and more, doubling, with jitter.",
+        f"`Retry-After` is obeyed (here {RETRY_AFTER} s), up to an hour; without it the waits are 0.5 s and more, doubling, with jitter.",
         "",
         *table(("what goes wrong", "fails as", "requests", "a second request helps", "a fallback is asked", "the hint says"), rows),
         "",

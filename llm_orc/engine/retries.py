@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0
 """Seconds; they double from one to the next, with jitter."""
+LONGEST_ASKED = 3_600.0
+"""A server that asks for more is not waited for: another model may answer sooner."""
 IDENTICAL = 10
 """Failures of the same kind in the same words, one after the other, from which on nothing else is to be expected."""
 
@@ -54,7 +56,7 @@ def _retrying(attempts: int, when: "Turn", told: Callable[[Failure, float], None
     def is_enough(state: "RetryCallState") -> bool:
         last = [failure.failure for failure in failures[-IDENTICAL:]]
         same = len(last) == IDENTICAL and len({(failure.kind, failure.what) for failure in last}) == 1
-        late = when.left is not None and state.upcoming_sleep >= when.left
+        late = state.upcoming_sleep > LONGEST_ASKED or (when.left is not None and state.upcoming_sleep >= when.left)
         return state.attempt_number >= attempts or same or late
 
     def pause(state: "RetryCallState") -> float:

@@ -138,7 +138,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
     try:
         then = parsedate_to_datetime(said)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return max(0.0, (then.replace(tzinfo=then.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
 

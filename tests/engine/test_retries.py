@@ -112,6 +112,15 @@ def test_ten_failures_that_are_the_same_are_enough() -> None:
     assert len(it.requests) == 7 + 10, "one after the other"
 
 
+def test_a_server_that_wants_to_be_left_alone_for_longer_than_an_hour_is() -> None:
+    it = lab(saying(failed(Kind.RATE_LIMIT, after=3_601.0)))
+    run = it.run(agent())
+    assert (len(it.requests), run.seconds, run.nodes["a"].cause) == (1, 1, "rate_limit: oh no")
+    it = lab(saying(failed(Kind.RATE_LIMIT, after=3_600.0), "fine"))
+    run = it.run(agent())
+    assert (len(it.requests), run.seconds) == (2, 3_602)
+
+
 # The agent's clock
 
 

@@ -335,7 +335,8 @@ def test_retry_after_may_be_a_date_and_nonsense_is_none() -> None:
     assert later is not None
     assert 3500 < later <= 3600
     assert retry_after({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0
-    assert [retry_after({"retry-after": said}) for said in ("soon", "", "-3")] == [None, None, None]
+    nonsense = ("soon", "", "-3", f"Mon, 01 Jan {'9' * 20} 00:00:00 GMT", f"Mon, 01 Jan 2030 00:00:00 +{'9' * 20}")
+    assert [retry_after({"retry-after": said}) for said in nonsense] == [None] * 5
     assert retry_after({}) is None
 
 
