@@ -1,9 +1,8 @@
 """Anthropic's SDK, held to one server and told everything that it would look for itself. Its import costs 2 s."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import httpx2
@@ -15,11 +14,10 @@ from llm_orc.models.refusals import refusal
 from llm_orc.models.target import Target
 from llm_orc.models.transport import PATIENCE, Patience, failure_of, translated
 from llm_orc.models.transport2 import transport2
+from llm_orc.models.until import until
 
 OAUTH_BETA = "oauth-2025-04-20"
 """Without it the API takes no access token."""
-END_SECONDS = 1.0
-"""How long the end of a stream may take after its last event, so that the connection can be used again."""
 
 
 class Client:
@@ -76,16 +74,9 @@ class Client:
             if not body.lstrip().startswith((b"event:", b"data:")):
                 answer.add_whole(body)
                 return
-        events = AsyncStream.raw_events(response)
-        async for event in events:
+        async for event in until(lambda: answer.done, AsyncStream.raw_events(response)):
             answer.add_event(event.event, event.data)
-            if answer.done:
-                break
         answer.end_stream()
-        with suppress(Exception):  # the reply is there; what is broken after it costs a new connection
-            async with asyncio.timeout(END_SECONDS):
-                async for _ in events:
-                    pass
 
     async def page(self, after: str, model: str) -> Any:
         """A page of the listing: the models after one, as parsed JSON."""

@@ -26,12 +26,13 @@ class Completion:
     usage: Usage | None = None
     cost: float | None = None
     """US dollars, where the server says so."""
+    done: bool = False
+    """Whether its last event has come."""
     _pieces: list[str] = field(default_factory=list)
     _thought: bool = False
     _refused: str = ""
     _finish_reason: str | None = None
     _model: str | None = None
-    _done: bool = False
 
     @property
     def text(self) -> str:
@@ -48,16 +49,16 @@ class Completion:
     def add_line(self, line: bytes) -> None:
         """A line of a stream; comments, empty lines and other fields are passed over."""
         name, _, data = line.strip().removeprefix(BOM_UTF8).partition(b":")
-        if name != b"data" or self._done:
+        if name != b"data" or self.done:
             return
         if data.strip() == b"[DONE]":
-            self._done = True
+            self.done = True
         else:
             self._take(self._parsed(data), "delta")
 
     def end_stream(self) -> None:
         """Nothing more comes; raises FailedError if that cannot have been all."""
-        if not self._done and self._finish_reason is None:
+        if not self.done and self._finish_reason is None:
             raise ended_early(self.target)
 
     def reply(self) -> Reply:

@@ -16,6 +16,7 @@ from llm_orc.models import base
 from llm_orc.models.base import Listed, Reach
 from llm_orc.models.ollama_call import LOADING, Call, Options
 from llm_orc.models.target import Target, aim
+from llm_orc.models.until import until
 
 if TYPE_CHECKING:
     from llm_orc.models.ollama_wire import Known, Server
@@ -117,7 +118,7 @@ class Ollama(base.BaseModel):
         place.chats += 1
         try:
             async with aclosing(server.chat(known.name, call.messages, call.settings(), stream=request.stream)) as pieces:
-                async for piece in pieces:
+                async for piece in until(lambda: call.done, pieces):
                     call.take(piece)
             return call.reply()
         except FailedError as error:

@@ -126,6 +126,11 @@ class Call:
             self.options |= {key: value for key, value in self.given if value is not None and key not in BESIDE}
 
     @property
+    def done(self) -> bool:
+        """Whether its last line has come."""
+        return self._last is not None
+
+    @property
     def text(self) -> str:
         """All so far."""
         return "".join(self._pieces)
@@ -168,8 +173,6 @@ class Call:
 
     def take(self, piece: "ChatResponse") -> None:
         """A piece of the reply, or the whole."""
-        if self._last is not None:
-            return
         self._begun = True
         if thinking := piece.message.thinking:
             self._thought = True

@@ -18,6 +18,7 @@ from llm_orc.models.listing import plain
 from llm_orc.models.lmstudio import Shelf, listed_by_lmstudio
 from llm_orc.models.refusals import error_of, parsed, refusal, shortened
 from llm_orc.models.target import aim
+from llm_orc.models.until import until
 
 if TYPE_CHECKING:
     from httpx import Response
@@ -153,7 +154,7 @@ async def answer(
             if response.status_code != 200:
                 raise await _refused(pool, request, response, native=native)
             if response.headers.get("content-type", "").lower().startswith("text/event-stream"):
-                async for line in _lines(pool.pieces(response), begun):
+                async for line in until(lambda: completion.done, _lines(pool.pieces(response), begun)):
                     completion.add_line(line)
                 completion.end_stream()
             else:
