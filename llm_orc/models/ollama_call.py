@@ -24,6 +24,7 @@ Whole = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 BESIDE = ("think", "keep_alive", "format")
 """Options that stand beside `options` in a request."""
+_MOST_TOKENS = 10**12  # whoever counts more is not counting
 _FINISH: Mapping[str, FinishReason] = {"stop": "stop", "length": "length"}
 
 STEP = 2048
@@ -204,6 +205,7 @@ class Call:
     def _counted(self, prompt: int | None, reply: int | None) -> Usage:
         """As the server counted; old ones leave out the count of a prompt that they had in memory."""
         ours = estimated(messages_of(self.request), self.text)
+        prompt, reply = _believed(prompt), _believed(reply)
         return Usage(prompt or ours.input, ours.output if reply is None else reply, estimated=not prompt or reply is None)
 
     def _check_uncut(self, count: int | None) -> None:
@@ -212,7 +214,7 @@ class Call:
         A count of nothing is none. Servers that do not tell a model's window are older than counts that hold what was cached.
         """
         text = "".join(message["content"] for message in self.messages)
-        if not count or self.known.window is None or count >= len(text) // _SPARSE:
+        if not (count := _believed(count)) or self.known.window is None or count >= len(text) // _SPARSE:
             return
         if count < len(_RUN.sub(r"\1", text)) // _SPARSE:
             window = self.options.get("num_ctx")
@@ -289,6 +291,10 @@ class Call:
 
     def _warn(self, what: str) -> None:
         self.tell(Warned(node=self.request.node, what=what))
+
+
+def _believed(count: int | None) -> int | None:
+    return count if count is not None and 0 <= count < _MOST_TOKENS else None
 
 
 def _invalid(what: str, hint: str) -> FailedError:

@@ -101,9 +101,10 @@ class Server:
 @contextmanager
 def _understood(target: Target, model: str) -> Iterator[None]:
     try:
-        yield
+        with _refusing(target, model):
+            yield
     except ollama.ResponseError as error:
-        raise _refused(error, target, model) from None
+        raise FailedError(event_refusal(target, model, {"error": _inner(error.error)})) from None
     except (pydantic.ValidationError, AttributeError, TypeError) as error:  # JSON of another shape, which the SDK takes apart unseen
         said = error.errors()[0]["input"] if isinstance(error, pydantic.ValidationError) else None
         if isinstance(said, dict) and said.get("error"):
@@ -114,12 +115,18 @@ def _understood(target: Target, model: str) -> Iterator[None]:
         raise failure_of(error, target) from None
 
 
-def _refused(error: ollama.ResponseError, target: Target, model: str) -> FailedError:
-    """The SDK keeps neither the headers nor the body; what it was made from does."""
-    made_from = error.__context__
-    if not isinstance(made_from, httpx.HTTPStatusError):
-        return FailedError(event_refusal(target, model, {"error": _inner(error.error)}))
-    response = made_from.response
+@contextmanager
+def _refusing(target: Target, model: str) -> Iterator[None]:
+    """What the SDK makes of an error status keeps neither headers nor body, and fails for some bodies; what it was made from has all."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error.__context__, httpx.HTTPStatusError):
+            raise _refused(error.__context__.response, target, model) from None
+        raise
+
+
+def _refused(response: httpx.Response, target: Target, model: str) -> FailedError:
     if response.status_code == 404 and not model:
         hint = f"is base_url right? {target.address.url}; it is without /v1 for provider ollama"
         return FailedError(Failure(Kind.NOT_FOUND, f"{target.address.label} does not speak Ollama's format", hint), usage=NO_USAGE)
@@ -154,17 +161,40 @@ class _Wire(httpx.AsyncBaseTransport):
             headers["authorization"] = f"Bearer {key}"
         else:
             del headers["authorization"]
-        if request.url.path.endswith("/api/chat"):
-            body = _UNCUT + (await request.aread()).removeprefix(b"{")
-            headers["content-length"] = str(len(body))
-            request = httpx.Request(request.method, request.url, headers=headers, content=body)
-        response = await self._below.handle_async_request(request)
-        if isinstance(pieces := response.stream, httpx.AsyncByteStream):
+        if not request.url.path.endswith("/api/chat"):
+            return await self._below.handle_async_request(request)
+        uncut = _Uncut(request)
+        response = await self._below.handle_async_request(uncut)
+        if uncut.streams and isinstance(pieces := response.stream, httpx.AsyncByteStream):
             response.stream = _Lines(pieces)
         return response
 
     async def aclose(self) -> None:
         await self._below.aclose()
+
+
+class _Uncut(httpx.Request):
+    """The same request with our words in its body. To have httpx make another one would take a tenth of the whole call."""
+
+    def __init__(self, request: httpx.Request) -> None:
+        self.method, self.url, self.headers, self.extensions, self.stream = (
+            request.method,
+            request.url,
+            request.headers,
+            request.extensions,
+            request.stream,
+        )
+        self._body = _UNCUT + request.content.removeprefix(b"{")
+        self.headers["content-length"] = str(len(self._body))
+
+    @property
+    def content(self) -> bytes:
+        return self._body
+
+    @property
+    def streams(self) -> bool:
+        """Whether the reply is read line by line."""
+        return b'"stream":true' in self._body
 
 
 _SEPARATORS = {"\x85".encode(): b"\\u0085", "\u2028".encode(): b"\\u2028", "\u2029".encode(): b"\\u2029"}

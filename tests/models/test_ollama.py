@@ -295,6 +295,14 @@ async def test_a_count_that_is_not_there_is_estimated(counts: dict[str, int], ol
     assert reply.usage == Usage(1000, counts.get("eval_count", 4), estimated=True)
 
 
+@pytest.mark.parametrize("count", [-5, 10**19])
+async def test_a_count_that_cannot_be_is_none(count: int, ollama_server: NewOllama) -> None:
+    server = ollama_server({"": Scripted("four words or so", counts={"prompt_eval_count": count, "eval_count": count})})
+    reply = await ask(profile(server), Message("user", "x" * 4000))
+
+    assert reply.usage == Usage(1000, 4, estimated=True)
+
+
 async def test_a_stream_is_told_while_it_goes_on_and_a_cancelled_one_is_dropped(ollama_server: NewOllama) -> None:
     gate = Gate()
     server, told = ollama_server({"": Scripted("first second third", gate=gate)}), list[Happening]()
@@ -630,6 +638,7 @@ KINDS = {
     "400": Kind.INVALID_REQUEST,
     "context-length": Kind.CONTEXT_LENGTH,
     "401": Kind.AUTHENTICATION,
+    "401-list": Kind.AUTHENTICATION,
     "403": Kind.PERMISSION,
     "404": Kind.NOT_FOUND,
     "429": Kind.RATE_LIMIT,
@@ -642,7 +651,7 @@ KINDS = {
 }
 HANGS = {"hang", "hang-middle"}
 STREAMED = {"early-end", "cut", "reset-middle", "malformed-line", "list-line", "error-line"}
-BILLED_NOT = {"400", "context-length", "401", "403", "404", "429", "500", "503", "529", "html-502", "redirect", "redirect-away"}
+BILLED_NOT = {"400", "context-length", "401", "401-list", "403", "404", "429", "500", "503", "529", "html-502", "redirect", "redirect-away"}
 FOREIGN = re.compile(r"Traceback|Error\b|Exception|aiohttp|httpx|object at 0x|Errno|Connector|<class|<html|<!DOCTYPE", re.IGNORECASE)
 
 

@@ -267,6 +267,7 @@ FAULTS: Mapping[str, Fault] = {
     "400": partial(refused, status=400),
     "context-length": partial(refused, status=400, message="the prompt is longer than the context length"),
     "401": partial(refused, status=401, message="unauthorized"),
+    "401-list": partial(raw, data=b'HTTP/1.1 401 Unauthorized\r\nContent-Type: application/json\r\nContent-Length: 6\r\n\r\n["no"]'),
     "403": partial(refused, status=403),
     "404": partial(refused, status=404, message="model 'qwen3:8b' not found"),
     "429": partial(refused, status=429, after="7"),
