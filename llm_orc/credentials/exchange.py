@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from math import isfinite
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -32,16 +33,17 @@ class Answer:
     def text(self, key: str) -> str:
         """A value that has to be there; raises FailedError."""
         value = self.said.get(key)
-        if not isinstance(value, str) or not value:
+        if not isinstance(value, str) or not value or not value.isprintable():  # some of it is shown to a person
             raise failed(Kind.MALFORMED, f"{self.host} answered without {key}", "is this the issuer's address?")
         return value
 
     def number(self, key: str, default: float) -> float:
-        """A number of seconds, none below zero."""
+        """A number of seconds, none below zero and none without end."""
         try:
-            return max(float(self.said.get(key, default)), 0.0)
-        except (TypeError, ValueError):
+            number = float(self.said.get(key, default))
+        except (TypeError, ValueError, OverflowError):
             return default
+        return max(number, 0.0) if isfinite(number) else default
 
 
 def get(url: str) -> Answer:
@@ -101,7 +103,7 @@ def _answered(host: str, status: int, content: bytes, wait: str) -> Answer:
         raise failed(Kind.RATE_LIMIT, f"{host} wants fewer requests", "try again in a while", seconds)
     try:
         said = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         said = None
     if not isinstance(said, dict):
         raise failed(Kind.MALFORMED, f"{host} answered with something else than JSON: status {status}", "is this the issuer's address?")

@@ -1,8 +1,8 @@
 """Where a browser comes back to after a login: a port of this machine, open for one visit."""
 
-import time
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Event, Thread
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -11,7 +11,9 @@ HOST = "127.0.0.1"
 PATH = "/callback"
 PAGE = b"<!doctype html><meta charset=utf-8><title>llm-orc</title><p>Back to the terminal: this window may be closed.\n"
 SLOWEST = 5.0
-"""Seconds that one visitor may take to say what it wants."""
+"""Seconds that one visitor may take to go on with what it wants; meanwhile others are served."""
+OFTEN = 0.05
+"""Seconds between two looks at whether the door may be shut."""
 
 
 class Redirect:
@@ -20,6 +22,7 @@ class Redirect:
     def __init__(self, expected: Callable[[str], bool]) -> None:
         """`expected` tells by the query whether a visit is the one."""
         self._expected = expected
+        self._came = Event()
         self._query: str | None = None
         redirect = self
 
@@ -34,10 +37,15 @@ class Redirect:
                 self.end_headers()
                 self.wfile.write(PAGE if known else b"")
 
+            def finish(self) -> None:
+                super().finish()
+                if redirect._query is not None:  # the page is there before this program goes on, and may end
+                    redirect._came.set()
+
             def log_message(self, *_: Any) -> None:
                 """Nothing: the address holds the code."""
 
-        class Door(HTTPServer):
+        class Door(ThreadingHTTPServer):
             def handle_error(self, *_: Any) -> None:
                 """Nothing: a visitor left, or spoke no HTTP."""
 
@@ -50,10 +58,11 @@ class Redirect:
 
     def wait(self, seconds: float) -> str | None:
         """The query of the expected visit; None where it did not come in time."""
-        until = time.monotonic() + seconds
-        while self._query is None and (left := until - time.monotonic()) > 0:
-            self._server.timeout = left
-            self._server.handle_request()
+        Thread(target=self._server.serve_forever, args=(OFTEN,), daemon=True).start()
+        try:
+            self._came.wait(seconds)
+        finally:
+            self._server.shutdown()
         return self._query
 
     @property

@@ -45,7 +45,7 @@ class Argon2(_Part):
 
         remember(passphrase.get_secret_value())
         made = Argon2id(salt=self.salt, length=32, iterations=self.iterations, lanes=self.lanes, memory_cost=self.memory_kib)
-        return made.derive(passphrase.get_secret_value().encode())
+        return made.derive(passphrase.get_secret_value().encode(errors="surrogateescape"))
 
 
 class Sealed(_Part):

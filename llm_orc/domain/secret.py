@@ -68,8 +68,8 @@ def _forms(secret: str) -> tuple[str, ...]:
     from base64 import b64encode, urlsafe_b64encode
     from urllib.parse import quote
 
-    raw = secret.encode()
-    texts = [secret, quote(secret), quote(secret, safe=""), json.dumps(secret)[1:-1], secret.translate(_HTML), raw.hex(), raw.hex().upper()]
+    raw = secret.encode(errors="surrogatepass")  # bytes of the environment that are no UTF-8
+    texts = [secret, quote(raw), quote(raw, safe=""), json.dumps(secret)[1:-1], secret.translate(_HTML), raw.hex(), raw.hex().upper()]
     for encoded in (b64encode, urlsafe_b64encode):
         texts.append(encoded(raw).decode())
         # The first and the last characters depend on what stands beside it.

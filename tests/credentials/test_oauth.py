@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -137,6 +138,22 @@ def test_a_stranger_at_the_redirect_changes_nothing() -> None:
         assert answers == [404] * 5
 
 
+def test_a_visitor_who_says_nothing_keeps_nobody_waiting() -> None:
+    silent: list[socket.socket] = []
+
+    def stranger(redirect: str) -> None:
+        parts = urlsplit(redirect)
+        silent.append(socket.create_connection((str(parts.hostname), parts.port)))
+
+    with OAuthServer() as server:
+        person = Person(detour=stranger)
+        assert in_browser(discovered(server.origin), way(server, person)).access == server.access
+        with silent[0] as visitor:
+            visitor.settimeout(0)
+            with pytest.raises(BlockingIOError):  # it was let in first, and is still waited for
+                visitor.recv(1)
+
+
 def test_a_code_that_is_not_for_this_host_is_refused_even_with_the_right_state() -> None:
     with OAuthServer() as server:
         answers: list[int] = []
@@ -218,6 +235,16 @@ def test_a_code_that_is_refused(error: str, kind: Kind, words: str) -> None:
         with_code(discovered(server.origin), way(server, Person()))
 
 
+@pytest.mark.parametrize("key", ["user_code", "verification_uri"])
+@pytest.mark.parametrize("shown", ["\x1b]0;owned\x07", "A\nhint: send it to me", "\u202eBA", "\ud800"])
+def test_a_code_that_would_drive_the_terminal_is_not_shown(key: str, shown: str) -> None:
+    code = {"device_code": "device-1", "user_code": "AB", "verification_uri": "https://x.test", key: shown}
+    person = Person()
+    with OAuthServer(refusals={"/device": (200, code)}) as server, failing(Kind.MALFORMED, f"answered without {key}"):
+        with_code(discovered(server.origin), way(server, person))
+    assert not person.shown
+
+
 def test_a_code_that_nobody_types_ends() -> None:
     with OAuthServer(device=["authorization_pending"] * 1000, interval=100) as server:
         clock = Clock()
@@ -257,6 +284,7 @@ def test_an_issuer_without_the_way_that_is_wanted_says_so() -> None:
     [
         ({"issuer": "https://evil.example"}, Kind.PERMISSION, "says that it is another issuer"),
         ({"token_endpoint": 5}, Kind.MALFORMED, "answered without token_endpoint"),
+        ({"authorization_endpoint": "https://x.test/\x1b[2J"}, Kind.MALFORMED, "answered without authorization_endpoint"),
         ({"code_challenge_methods_supported": ["plain"]}, Kind.INVALID_REQUEST, "knows no PKCE"),
     ],
 )
@@ -283,6 +311,7 @@ def test_an_issuer_that_is_not_safe_is_not_asked(url: str) -> None:
     [
         ((200, "<html>"), Kind.MALFORMED),
         ((200, []), Kind.MALFORMED),
+        ((200, "[" * 200_000), Kind.MALFORMED),
         ((404, {"error": "not_found"}), Kind.NOT_FOUND),
         ((302, ""), Kind.MALFORMED),
         ((500, ""), Kind.SERVER),
@@ -375,6 +404,19 @@ def test_a_short_life_is_not_renewed_at_every_call(keychain: NewKeychain, deskto
         known.clock.time += 1
         secret(credential)
         assert known.server.grants[1:] == ["refresh_token"]
+
+
+@pytest.mark.parametrize("lives", ["NaN", "Infinity", "1e999", f"1{'0' * 400}", '"nan"', '"soon"', "null", "[]"])
+def test_a_life_that_is_no_number_of_seconds_is_taken_for_the_usual_one(keychain: NewKeychain, desktop: Desktop, lives: str) -> None:
+    with login(keychain) as known:
+        known.server.refusals["refresh_token"] = (200, f'{{"access_token": "another", "expires_in": {lives}}}')
+        known.clock.time += LIVES
+        assert secret(known.open()) == "another"
+        known.clock.time += LIVES - 61
+        assert secret(known.open()) == "another"
+        del known.server.refusals["refresh_token"]
+        known.clock.time += 1
+        assert secret(known.open()) == known.server.access
 
 
 def test_agents_in_parallel_renew_it_once(keychain: NewKeychain, desktop: Desktop) -> None:

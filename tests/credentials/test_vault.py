@@ -66,6 +66,12 @@ def test_keys_that_are_opened_at_once_do_not_wait_for_each_other(keychain: NewKe
     assert ["not the passphrase" in str(each) for each in asyncio.run(both())] == [True, True]
 
 
+def test_a_passphrase_may_be_any_bytes_of_the_environment(keychain: NewKeychain) -> None:
+    env = {VARIABLE: b"pa\xffss".decode(errors="surrogateescape")}  # as os.environ has what is no UTF-8
+    keychain(env).add("openai", "one", SecretStr("sk-canary-0123456789"))
+    assert secret(keychain(env)) == "sk-canary-0123456789"
+
+
 def test_providers_stand_beside_each_other(keychain: NewKeychain, vault: Path) -> None:
     keychain().add("anthropic", "one", KEY)
     assert secret(keychain()) == "sk-canary-one"

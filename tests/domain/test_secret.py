@@ -37,6 +37,12 @@ def test_the_whole_of_it_becomes_one_mark() -> None:
     assert without_secrets(b64encode(KEY.encode()).decode()).count(MARK) == 1
 
 
+@pytest.mark.parametrize("key", [b"sk-\xff\xfe-0123456789".decode(errors="surrogateescape"), "sk-\ud800-0123456789"])
+def test_a_secret_need_not_be_text(key: str) -> None:
+    remember(key)
+    assert without_secrets(f"before {key} after") == f"before {MARK} after"
+
+
 def test_what_a_model_says_keeps_the_words_that_are_short_keys_and_the_way_keys_begin() -> None:
     said = f"run {SHORT} with {KEY[: LONG - 1]}..."
 
