@@ -19,7 +19,10 @@ from llm_orc.domain.problem import KeyPath, Problem, ProblemError
 from llm_orc.domain.profile import Profile
 
 Model = TypeVar("Model", bound=BaseModel)
-_NUMBERS = ("temperature", "max_tokens", "top_p", "seed", "timeout_seconds", "max_parallel")
+_NUMBERS = (
+    *("temperature", "max_tokens", "top_p", "seed", "timeout_seconds", "max_parallel", "max_cost"),
+    *("requests_per_minute", "tokens_per_minute", "context_window"),
+)
 _BODIES = {
     "script": "script",
     "command": "command",

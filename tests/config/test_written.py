@@ -97,6 +97,7 @@ def test_the_file_gives_the_name_and_what_is_left_empty_is_left_out() -> None:
         ),
         ("agents: [{name: a, model: x}]", ["review.yaml:1:10: 'model' and 'provider' go together"]),
         ("agents: [{name: a, max_tokens: true}]", ["review.yaml:1:32: 'max_tokens' must be a number, not true"]),
+        ("limits: {max_cost: true}\nagents: [{name: a}]", ["review.yaml:1:20: 'max_cost' must be a number, not true"]),
         ("agents: [{name: a, temperature: 3}]", ["review.yaml:1:33: 'temperature' must be at most 2, not 3"]),
         ("agents: [{name: a, timeout_seconds: 0}]", ["review.yaml:1:37: 'timeout_seconds' must be above 0, not 0"]),
         ("agents: [{name: a, temperature: .nan}]", ["review.yaml:1:33: 'temperature' must be a finite number, not nan"]),
