@@ -7,6 +7,7 @@ The first call is not counted, unless it is to be `--cold`: it fills caches and 
 
 import argparse
 import asyncio
+import gc
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -130,6 +131,7 @@ async def measured(make: "Callable[[], Opened]", prompts: "list[str]", at_once: 
         return len(text.split())
 
     well = [] if cold else [await one(prompts[0])]
+    gc.freeze()  # what a program has imported is no part of its calls
     before, cpu = time.perf_counter(), time.process_time()
     todo = iter(prompts[len(well) :])
 

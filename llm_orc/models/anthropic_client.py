@@ -10,11 +10,11 @@ from anthropic import APIStatusError, AsyncAnthropic, AsyncStream, omit, transfo
 
 from llm_orc.domain.message import NO_USAGE, FailedError
 from llm_orc.models.anthropic_answer import Answer
+from llm_orc.models.drained import drained
 from llm_orc.models.refusals import refusal
 from llm_orc.models.target import Target
 from llm_orc.models.transport import PATIENCE, Patience, failure_of, translated
 from llm_orc.models.transport2 import transport2
-from llm_orc.models.until import until
 
 OAUTH_BETA = "oauth-2025-04-20"
 """Without it the API takes no access token."""
@@ -74,8 +74,11 @@ class Client:
             if not body.lstrip().startswith((b"event:", b"data:")):
                 answer.add_whole(body)
                 return
-        async for event in until(lambda: answer.done, AsyncStream.raw_events(response)):
+        events = AsyncStream.raw_events(response)
+        async for event in events:
             answer.add_event(event.event, event.data)
+            if answer.done:
+                await drained(events)
         answer.end_stream()
 
     async def page(self, after: str, model: str) -> Any:

@@ -16,6 +16,7 @@ from llm_orc.domain.problem import KeyPath, Problem, ProblemError
 from llm_orc.domain.profile import Endpoint, Profile
 from llm_orc.domain.wrong import said
 
+_UNKNOWN = ModelCard()
 Find = Callable[[str, str | None, str | None], Credential | None]
 """Provider, the variable that may hold its key, and the name of a kept key (None: whichever is there) -> the credential."""
 
@@ -31,7 +32,7 @@ class Reach:
     """Where keys are looked up; None: in the environment alone."""
     base_urls: Mapping[str, str] = field(default_factory=dict)
     """Where the user says, for all profiles, that a provider listens; the environment goes before it."""
-    card: Callable[[Profile], ModelCard] = lambda _: ModelCard()
+    card: Callable[[Profile], ModelCard] = lambda _: _UNKNOWN
     """What is known of a profile's model: the profile's own words, then the user's `catalog:`, then the shipped catalogue."""
 
     def credential(self, provider: str, variable: str | None, name: str | None = None) -> Credential | None:

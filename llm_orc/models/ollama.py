@@ -14,9 +14,9 @@ from llm_orc.domain.problem import Problem, ProblemError, nearest
 from llm_orc.domain.profile import Endpoint, Profile
 from llm_orc.models import base
 from llm_orc.models.base import Listed, Reach
+from llm_orc.models.drained import drained
 from llm_orc.models.ollama_call import LOADING, Call, Options
 from llm_orc.models.target import Target, aim
-from llm_orc.models.until import until
 
 if TYPE_CHECKING:
     from llm_orc.models.ollama_wire import Known, Server
@@ -117,9 +117,14 @@ class Ollama(base.BaseModel):
             await self._be_loaded(server, place, call)
         place.chats += 1
         try:
-            async with aclosing(server.chat(known.name, call.messages, call.settings(), stream=request.stream)) as pieces:
-                async for piece in until(lambda: call.done, pieces):
-                    call.take(piece)
+            if request.stream:
+                async with aclosing(server.pieces(known.name, call.messages, call.settings())) as pieces:
+                    async for piece in pieces:
+                        call.take(piece)
+                        if call.done:
+                            await drained(pieces)
+            else:
+                call.take(await server.whole(known.name, call.messages, call.settings()))
             return call.reply()
         except FailedError as error:
             raise FailedError(error.failure, partial=call.text, usage=call.usage or error.usage) from None

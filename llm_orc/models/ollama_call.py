@@ -204,8 +204,10 @@ class Call:
 
     def _counted(self, prompt: int | None, reply: int | None) -> Usage:
         """As the server counted; old ones leave out the count of a prompt that they had in memory."""
-        ours = estimated(messages_of(self.request), self.text)
         prompt, reply = _believed(prompt), _believed(reply)
+        if prompt and reply is not None:
+            return Usage(prompt, reply)
+        ours = estimated(messages_of(self.request), self.text)
         return Usage(prompt or ours.input, ours.output if reply is None else reply, estimated=not prompt or reply is None)
 
     def _check_uncut(self, count: int | None) -> None:

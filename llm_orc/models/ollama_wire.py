@@ -78,15 +78,16 @@ class Server:
         with _understood(self._target, model):
             await self._client.generate(model, options=options, keep_alive=keep_alive)
 
-    async def chat(
-        self, model: str, messages: Sequence[Mapping[str, Any]], settings: Mapping[str, Any], *, stream: bool
+    async def whole(self, model: str, messages: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> ollama.ChatResponse:
+        """A reply in one piece; `settings` are options, format, think and keep_alive."""
+        with _understood(self._target, model):
+            whole: ollama.ChatResponse = await self._client.chat(model, messages, **settings)
+        return whole
+
+    async def pieces(
+        self, model: str, messages: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]
     ) -> AsyncGenerator[ollama.ChatResponse, None]:
-        """The pieces of a reply, or the whole as one; `settings` are options, format, think and keep_alive."""
-        if not stream:
-            with _understood(self._target, model):
-                whole = await self._client.chat(model, messages, **settings)
-            yield whole
-            return
+        """A reply as it comes."""
         pieces = cast("AsyncGenerator[ollama.ChatResponse, None]", await self._client.chat(model, messages, stream=True, **settings))
         async with aclosing(pieces):
             with _understood(self._target, model):
@@ -177,13 +178,8 @@ class _Uncut(httpx.Request):
     """The same request with our words in its body. To have httpx make another one would take a tenth of the whole call."""
 
     def __init__(self, request: httpx.Request) -> None:
-        self.method, self.url, self.headers, self.extensions, self.stream = (
-            request.method,
-            request.url,
-            request.headers,
-            request.extensions,
-            request.stream,
-        )
+        self.method, self.url, self.headers = request.method, request.url, request.headers
+        self.extensions, self.stream = request.extensions, request.stream
         self._body = _UNCUT + request.content.removeprefix(b"{")
         self.headers["content-length"] = str(len(self._body))
 

@@ -14,11 +14,11 @@ from llm_orc.models.base import BaseModel, Listed, Reach
 from llm_orc.models.chat_body import body_of
 from llm_orc.models.chat_options import SAID_ELSEWHERE, ChatOptions
 from llm_orc.models.completion import Completion
+from llm_orc.models.drained import drained
 from llm_orc.models.listing import plain
 from llm_orc.models.lmstudio import Shelf, listed_by_lmstudio
 from llm_orc.models.refusals import error_of, parsed, refusal, shortened
 from llm_orc.models.target import aim
-from llm_orc.models.until import until
 
 if TYPE_CHECKING:
     from httpx import Response
@@ -154,8 +154,11 @@ async def answer(
             if response.status_code != 200:
                 raise await _refused(pool, request, response, native=native)
             if response.headers.get("content-type", "").lower().startswith("text/event-stream"):
-                async for line in until(lambda: completion.done, _lines(pool.pieces(response), begun)):
+                lines = _lines(pool.pieces(response), begun)
+                async for line in lines:
                     completion.add_line(line)
+                    if completion.done:
+                        await drained(lines)
                 completion.end_stream()
             else:
                 completion.add_whole(await pool.whole(response))

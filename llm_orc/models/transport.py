@@ -34,7 +34,7 @@ FILES = 10_000
 """Open files that a process asks its system for: each call in flight is one, and macOS gives 256 unasked."""
 
 
-_NEEDED = frozenset({"content-encoding", "content-length", "content-type", "retry-after", "retry-after-ms", "transfer-encoding"})
+_NEEDED = frozenset({b"content-encoding", b"content-length", b"content-type", b"retry-after", b"retry-after-ms", b"transfer-encoding"})
 """The headers of an answer that somebody reads."""
 
 
@@ -146,8 +146,9 @@ def prepare(request: Sendable, patience: Patience) -> None:
 def quiet(response: Answered) -> None:
     """Take from an answer what nobody needs of it: a server may say anything there, and the libraries log it."""
     response.extensions.pop("reason_phrase", None)
-    needed = [(name, without_secrets(value, PIECE)) for name, value in response.headers.items() if name.lower() in _NEEDED]
-    response.headers = type(response.headers)(needed)
+    headers = response.headers
+    needed = [(name, without_secrets(value.decode("latin-1"), PIECE)) for name, value in headers.raw if name.lower() in _NEEDED]
+    response.headers = type(headers)(needed)
 
 
 def settings(target: Target, env: Mapping[str, str]) -> tuple[ssl.SSLContext | bool, str | None]:
