@@ -22,7 +22,7 @@ from llm_orc.credentials import KEYS, are_kept
 from llm_orc.domain.credential import Credential, Given
 from llm_orc.domain.ensemble import Ensemble
 from llm_orc.domain.event import Cause, Happening
-from llm_orc.domain.message import Tell
+from llm_orc.domain.message import NO_USAGE, FailedError, Tell
 from llm_orc.domain.model import Catalog, ModelCard
 from llm_orc.domain.plan import Choices, Plan, PlannedAgent, Variant, Wanted
 from llm_orc.domain.price import Pricing
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from llm_orc.models.auto import Wanted as Tier
 
 PROGRAMS_PER_CORE = 2
+TRY_SECONDS = 10.0
+"""For a provider to say whether it lets a key in."""
 _log = logging.getLogger("llm_orc")
 _BOUNDS = Bounds(PROGRAMS_PER_CORE * (os.cpu_count() or 1))
 """Of everything that runs in this process, in whatever thread."""
@@ -325,9 +327,14 @@ def _wrong(schema: Mapping[str, Any]) -> str:
 
 
 async def try_key(layers: Layers, provider: str, credential: Credential) -> None:
-    """Ask a provider for its models with this key and no other; raises FailedError where it is not let in."""
+    """Ask a provider for its models with this key and no other; raises FailedError where it is not let in, or not answered in time."""
+    from llm_orc.models.look import ANY, look_at  # what it imports, a run does not need
+
+    await credential.secret()  # a keyring may wait for a person, whose time is not the provider's
     opened = Models(replace(Known(layers).reach, find=lambda *_: credential))
     try:
-        await opened.listed(Profile(provider=provider, model="any"))
+        looks = await look_at(opened, [Profile(provider=provider, model=ANY)], lambda: TRY_SECONDS)
     finally:
         await opened.close()
+    for failure in (look.failure for look in looks.values() if look.failure):
+        raise FailedError(failure, usage=NO_USAGE)

@@ -1,6 +1,9 @@
 """All ways to reach a model: our own from a table, strangers' by entry point, and callables from Python."""
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import redirect_stdout
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
@@ -13,6 +16,8 @@ from llm_orc.models.from_python import FromPython, Prompted
 from llm_orc.models.hushed import hush, hushed, listed
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
     from llm_orc.models.auto import Choice, Priced, Wanted
 
 ENTRY_POINTS = "llm_orc.providers"
@@ -92,6 +97,25 @@ class Models:
 
         strangers = entry_points(group=ENTRY_POINTS)
         for stranger in strangers.select(name=name):
-            return cast("Open", stranger.load())
+            return partial(_opened, stranger)
         known = {*BUILT_IN, *self._opened, *strangers.names}
         raise ProblemError(Problem(f"no provider '{name}'", hint=nearest(name, known) or f"there are: {', '.join(sorted(known))}"))
+
+
+def _opened(plugin: "EntryPoint", name: str, reach: Reach) -> Provider:
+    """A stranger's provider, whose prints are no answer of ours; raises ProblemError where it cannot be had, its author's to mend."""
+    try:
+        with redirect_stdout(sys.stderr):
+            provider = plugin.load()(name, reach)
+            wanting = [each for each in ("endpoint", "ask", "close") if not callable(getattr(provider, each, None))]
+    except (ProblemError, FailedError):
+        raise
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's code
+        why = f"it broke off with {type(error).__name__}"
+    else:
+        if not wanting:
+            return cast("Provider", provider)
+        why = f"it has no {' and no '.join(wanting)}"
+    origin = f"of {plugin.dist.name} " if plugin.dist else ""
+    hint = f"update or uninstall it, or tell its author; to see more: python -c 'import {plugin.module}'"
+    raise ProblemError(Problem(f"the provider '{name}' {origin}cannot be loaded: {why}", hint=hint))

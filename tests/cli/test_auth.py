@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import signal
+import socket
 import sys
 import termios
 from base64 import b64encode, urlsafe_b64encode
@@ -54,6 +55,16 @@ class Auth:
 @pytest.fixture
 def auth(project: NewProject) -> Auth:
     return Auth(project())
+
+
+# test
+
+
+def test_a_provider_that_says_nothing_is_given_up(auth: Auth) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        done = auth("test", OPENAI_API_KEY=KEY, OPENAI_BASE_URL=f"http://127.0.0.1:{silent.getsockname()[1]}/v1")
+    assert done.code == 1
+    assert "did not list its models within 10 s" in done.out
 
 
 # add

@@ -179,6 +179,39 @@ def test_a_stranger_comes_in_by_entry_point(tmp_path: Path) -> None:
     assert said == {"text": "parrot: hello there", "hint": "did you mean 'parrot'?"}
 
 
+@pytest.mark.parametrize(
+    ("source", "why"),
+    [
+        ("raise RuntimeError('boom')", "it broke off with RuntimeError"),
+        ("import sys; sys.exit(3)", "it broke off with SystemExit"),
+        ("def (", "it broke off with SyntaxError"),
+        ("", "it broke off with AttributeError"),
+        ("Parrot = 5", "it broke off with TypeError"),
+        ("from llm_orc.models.base import BaseModel\nclass Parrot(BaseModel): pass", "it broke off with TypeError"),
+        ("class Parrot:\n    def __init__(self, *_): self.ask = None", "it has no endpoint and no ask and no close"),
+    ],
+)
+def test_a_stranger_who_cannot_be_had_is_its_authors_fault_and_prints_no_answer(tmp_path: Path, source: str, why: str) -> None:
+    (tmp_path / "stranger.py").write_text(f"print('here I am')\n{source}\n" if source != "def (" else source)
+    info = tmp_path / "stranger-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[llm_orc.providers]\nparrot = stranger:Parrot\n")
+
+    said = python(
+        "import json\n"
+        "from llm_orc.domain.problem import ProblemError\n"
+        "from tests.models.asking import *\n"
+        "try: Models(Reach()).ask(profile(None, 'parrot'))\n"
+        "except ProblemError as error: problem = error.problems[0]\n"
+        "print(json.dumps({'what': problem.what, 'hint': problem.hint}))",
+        tmp_path,
+    )
+
+    assert said["what"] == f"the provider 'parrot' of stranger cannot be loaded: {why}"
+    assert str(said["hint"]).endswith("to see more: python -c 'import stranger'")
+
+
 def test_nothing_heavy_is_imported_before_something_is_sent() -> None:
     heavy = ("httpx", "aiohttp", "httpx_aiohttp", "certifi", "http.client")
     said = python(
