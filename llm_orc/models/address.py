@@ -1,5 +1,6 @@
 """Where a server is: scheme, name and port, and whether that is this machine."""
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
@@ -8,6 +9,7 @@ from urllib.parse import urlsplit
 from llm_orc.domain.problem import Problem, ProblemError
 
 _PORTS = {"http": 80, "https": 443}
+_NAME = re.compile(r"(?:[a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,9 @@ def address(base_url: str) -> Address:
     if "@" in parts.netloc or parts.query or parts.fragment:
         hint = "a key comes from the environment, never from a URL"
         raise ProblemError(Problem(f"base_url of '{host}' holds more than scheme, host, port and path", hint=hint))
+    if not (_NAME.fullmatch(host) or ":" in host) or not base_url.strip().isprintable():  # in brackets Python has looked at it itself
+        hint = "write a name in other letters as xn--..., as a browser's address line copies it"
+        raise ProblemError(Problem(f"'{_bare(base_url)}' is no URL: it holds characters that none has", hint=hint))
     port = port or _PORTS[parts.scheme]
     return Address(f"{parts.scheme}://{_bracketed(host)}:{port}{parts.path.rstrip('/')}", parts.scheme, host, port)
 
