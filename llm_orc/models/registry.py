@@ -7,7 +7,7 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
-from llm_orc.domain.message import Ask, FailedError
+from llm_orc.domain.message import Ask, FailedError, Failure, Kind, Reply, Request, Tell
 from llm_orc.domain.model import Catalog
 from llm_orc.domain.problem import Problem, ProblemError, nearest
 from llm_orc.domain.profile import AUTO, Endpoint, Profile
@@ -48,7 +48,8 @@ class Models:
 
     def ask(self, profile: Profile) -> Ask:
         """How to ask this profile's model; raises ProblemError for an unknown provider or a profile it cannot use."""
-        return hushed(self._provider(profile.provider).ask(profile))
+        ask = self._provider(profile.provider).ask(profile)
+        return hushed(ask if profile.provider in BUILT_IN else _of_a_stranger(ask, profile.provider))
 
     def endpoint(self, profile: Profile) -> Endpoint:
         """The server that limits belong to; opens no connection."""
@@ -119,3 +120,23 @@ def _opened(plugin: "EntryPoint", name: str, reach: Reach) -> Provider:
     origin = f"of {plugin.dist.name} " if plugin.dist else ""
     hint = f"update or uninstall it, or tell its author; to see more: python -c 'import {plugin.module}'"
     raise ProblemError(Problem(f"the provider '{name}' {origin}cannot be loaded: {why}", hint=hint))
+
+
+def _of_a_stranger(ask: Ask, name: str) -> Ask:
+    """The same ask; what its author did not think of fails one agent, not the run with all that others said."""
+
+    async def asked(request: Request, tell: Tell) -> Reply:
+        try:
+            reply: object = await ask(request, tell)
+        except (FailedError, ProblemError):
+            raise
+        except Exception as error:  # noqa: BLE001 - a stranger's code
+            raise FailedError(
+                Failure(Kind.SERVER, f"the provider '{name}' broke off with {type(error).__name__}", "tell its author")
+            ) from None
+        if not isinstance(reply, Reply):
+            what = f"the provider '{name}' returned {type(reply).__name__}, not a Reply"
+            raise FailedError(Failure(Kind.MALFORMED, what, "tell its author"))
+        return reply
+
+    return asked

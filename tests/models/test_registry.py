@@ -16,6 +16,7 @@ from llm_orc.models.base import Reach
 from llm_orc.models.registry import BUILT_IN, Models
 from llm_orc.models.target import aim
 from tests.models.asking import KEY, ask, models, profile, texts
+from tests.project import NewProject
 
 ROOT = Path(__file__).parents[2]
 
@@ -210,6 +211,40 @@ def test_a_stranger_who_cannot_be_had_is_its_authors_fault_and_prints_no_answer(
 
     assert said["what"] == f"the provider 'parrot' of stranger cannot be loaded: {why}"
     assert str(said["hint"]).endswith("to see more: python -c 'import stranger'")
+
+
+@pytest.mark.parametrize(
+    ("body", "failure"),
+    [
+        ("raise KeyError('canary')", "server: the provider 'parrot' broke off with KeyError"),
+        ("return None", "malformed: the provider 'parrot' returned NoneType, not a Reply"),
+    ],
+)
+def test_what_a_stranger_did_not_think_of_fails_its_agent_and_no_other(project: NewProject, body: str, failure: str) -> None:
+    here = project(
+        {"two.yaml": "agents: [{name: a, provider: parrot, model: m, retry: {attempts: 1}}, {name: b, command: [echo, hello]}]"},
+        trusted=True,
+    )
+    here.write(
+        "~/plugin/stranger.py",
+        f"""
+        from llm_orc.domain.profile import Endpoint
+        class Parrot:
+            def __init__(self, name, reach): self.name = name
+            def endpoint(self, profile): return Endpoint(self.name, self.name)
+            def ask(self, profile):
+                async def ask(request, tell): {body}
+                return ask
+            async def close(self): pass
+        """,
+    )
+    here.write("~/plugin/stranger-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: stranger\nVersion: 1.0\n")
+    here.write("~/plugin/stranger-1.0.dist-info/entry_points.txt", "[llm_orc.providers]\nparrot = stranger:Parrot\n")
+    done = here.run("invoke", "two.yaml", "hi", env={"PYTHONPATH": str(here.home / "plugin")})
+
+    assert "hello" in done.out
+    assert f"failed  a: {failure}" in done.err
+    assert done.code == 3
 
 
 def test_nothing_heavy_is_imported_before_something_is_sent() -> None:
