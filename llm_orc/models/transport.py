@@ -34,8 +34,9 @@ FILES = 10_000
 """Open files that a process asks its system for: each call in flight is one, and macOS gives 256 unasked."""
 
 
-_NEEDED = frozenset({b"content-encoding", b"content-length", b"content-type", b"retry-after", b"retry-after-ms", b"transfer-encoding"})
+_NEEDED = frozenset({b"content-length", b"content-type", b"retry-after", b"retry-after-ms", b"transfer-encoding"})
 """The headers of an answer that somebody reads."""
+_PACKINGS = frozenset({"gzip", "x-gzip", "deflate", "br", "zstd"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +65,13 @@ class Sendable(Protocol):
 class Answered(Protocol):
     """A response of httpx or of its fork."""
 
+    status_code: int
     extensions: dict[str, Any]
     headers: Any
+
+    async def aclose(self) -> None:
+        """Let go of the connection."""
+        ...
 
 
 class Body(Protocol):
@@ -123,6 +129,7 @@ class _Transport(AiohttpTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         prepare(request, self._patience)
         response = await super().handle_async_request(request)
+        await refuse_packed(response, self._target)
         quiet(response)
         if isinstance(body := response.stream, httpx.AsyncByteStream):
             response.stream = _Stream(body, self._target, self._patience)
@@ -141,6 +148,14 @@ def prepare(request: Sendable, patience: Patience) -> None:
     """Give a request our timeouts, and let its reply come as it is: packing would cost more than loopback, and could hide its size."""
     request.extensions["timeout"] = {"connect": patience.connect, "read": patience.answer, "write": patience.answer, "pool": None}
     request.headers["Accept-Encoding"] = "identity"
+
+
+async def refuse_packed(response: Answered, target: Target) -> None:
+    """Raises FailedError for a packed reply, which may be a thousand times as large as what comes; of an error the status will do."""
+    if response.status_code == 200 and not _PACKINGS.isdisjoint(response.headers.get("content-encoding", "").lower().split(", ")):
+        await response.aclose()
+        hint = "turn compression off there, or in the proxy before it"
+        raise FailedError(Failure(Kind.MALFORMED, f"{target.address.label} packs its replies, and was asked not to", hint))
 
 
 def quiet(response: Answered) -> None:

@@ -6,7 +6,7 @@ import httpx2
 from httpx_aiohttp.httpx2 import AiohttpTransport
 
 from llm_orc.models.target import Target
-from llm_orc.models.transport import PATIENCE, Patience, Pieces, prepare, quiet, settings
+from llm_orc.models.transport import PATIENCE, Patience, Pieces, prepare, quiet, refuse_packed, settings
 
 
 class _Stream(Pieces, httpx2.AsyncByteStream):
@@ -23,6 +23,7 @@ class _Transport(AiohttpTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         prepare(request, self._patience)
         response = await super().handle_async_request(request)
+        await refuse_packed(response, self._target)
         quiet(response)
         if isinstance(body := response.stream, httpx2.AsyncByteStream):
             response.stream = _Stream(body, self._target, self._patience)

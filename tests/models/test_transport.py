@@ -1,6 +1,7 @@
 """One transport for all SDKs, in two makes: proxies, certificates, patience, size; and what the libraries' exceptions mean."""
 
 import asyncio
+import gzip
 import json
 import socket
 import ssl
@@ -161,6 +162,30 @@ async def test_a_reply_that_is_larger_than_anybody_would_read_is_given_up(make: 
 
     assert (caught.value.failure.kind, caught.value.usage) == (Kind.MALFORMED, None)
     assert caught.value.failure.what == f"{server.origin[7:]} sent more than 64 MB"
+
+
+class Packed(ThreadServer):
+    """Packs what it says, though nobody asked for it."""
+
+    status = 200
+
+    async def answer(self, _: Received, connection: Connection) -> None:
+        connection.send(self.status, gzip.compress(b" " * 1_000_000), {"Content-Encoding": "gzip"})
+
+
+@makes
+async def test_a_packed_reply_is_not_unpacked_for_nobody_knows_how_large_it_is(make: Make) -> None:
+    with Packed() as server:
+        target = aimed(server.base_url)
+        with pytest.raises(FailedError) as caught:
+            await post(make(target, {}), target)
+        server.status = 401
+        refused = await post(make(target, {}), target)
+
+    label = target.address.label
+    hint = "turn compression off there, or in the proxy before it"
+    assert caught.value.failure == Failure(Kind.MALFORMED, f"{label} packs its replies, and was asked not to", hint)
+    assert len(refused) < 10_000
 
 
 @makes
