@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import isinf
 from typing import Any, Self
 
 from llm_orc.domain.message import FailedError, Failure, Kind, Outcome
@@ -42,9 +43,16 @@ def parsed(text: str) -> Any:
     if body.count(_FENCE) == 2:
         body = body.split(_FENCE)[1].partition("\n")[2]
     try:
-        return json.loads(body, parse_constant=_no_constant)
+        return json.loads(body, parse_constant=_no_constant, parse_float=_finite)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    if isinf(value):
+        raise ValueError(f"{number} is beyond all numbers")
+    return value
 
 
 def _no_constant(name: str) -> None:

@@ -94,6 +94,8 @@ def _checked(text: str, validator: Any) -> tuple[Any, str]:
         fault = best_match(validator.iter_errors(value))
     except RecursionError:
         return None, "it is nested too deeply for its schema"
+    except OverflowError:
+        return None, "a number in it is too large for its schema"
     except Unresolvable as error:
         return None, f"its schema refers to '{error.ref}', which is not there"
     if fault is None:

@@ -68,6 +68,7 @@ def test_every_request_carries_the_schema() -> None:
         ("no json at all", "it is no JSON: "),
         ('{"city": "Rome"', "it is no JSON: "),
         ("NaN", "it is no JSON: "),
+        ('{"city": "Rome", "people": 1e999}', "it is no JSON: 1e999 is beyond all numbers"),
         ("{}", "at $: 'city' is a required property"),
         ('{"city": 1}', "at $.city: 1 is not of type 'string'"),
         ('{"city": "Rome", "people": -1}', "at $.people: -1 is less than the minimum of 0"),
@@ -90,6 +91,13 @@ def test_what_is_no_json_and_what_does_not_follow_is_mended_in_one_round(text: s
     done = run.nodes["a"].reply
     assert done is not None
     assert (done.attempts, done.usage, run.usage) == (2, Usage(20, 2), Usage(20, 2))
+
+
+def test_a_number_that_its_schema_cannot_reckon_with_is_mended() -> None:
+    it = saying(f"1{'0' * 400}", "2.5")
+    run = it.run({"agents": [{**A, "output_schema": {"multipleOf": 0.5}}]})
+    assert [event.what for event in it.events if isinstance(event, Repairing)] == ["a number in it is too large for its schema"]
+    assert run.nodes["a"].status == "succeeded"
 
 
 @pytest.mark.parametrize("second", ["still no json", "[]"])
