@@ -267,7 +267,8 @@ class Call:
 
     def _message(self, message: Message) -> dict[str, Any]:
         """A message as it is sent: images beside the text, texts within; raises FailedError for what the model cannot read."""
-        said: dict[str, Any] = {"role": message.role, "content": message.text}
+        whole = message.text.encode(errors="replace").decode()  # the SDK sends UTF-8, which knows no half letters
+        said: dict[str, Any] = {"role": message.role, "content": whole}
         for file in message.attachments:
             if not file.is_image:
                 said["content"] = f"{said['content']}\n\n{file.name}:\n{self._read(file)}"

@@ -690,6 +690,13 @@ async def test_a_reply_that_is_thinking_alone_says_so(ollama_server: NewOllama) 
     assert thought.what.endswith("sent an empty reply after thinking")
 
 
+async def test_half_a_letter_in_a_prompt_is_a_question_mark(ollama_server: NewOllama) -> None:
+    server = ollama_server()
+
+    assert (await ask(profile(server), Message("user", "half a \ud83d"))).text == "ok"
+    assert server.chats[0].json["messages"][0]["content"] == "half a ?"
+
+
 async def test_where_nobody_listens_the_hint_says_how_to_start_it() -> None:
     error = await failed(Profile(model="m", provider="ollama", base_url="http://127.0.0.1:1"))
 
