@@ -49,20 +49,20 @@ class Server:
 
     async def pulled(self) -> list[Known]:
         """The models that are there."""
-        with _understood(self._target, ""):
+        with _unbilled(self._target):
             said = await self._client.list()
         return [Known(each.model, family=(each.details.family if each.details else "") or "") for each in said.models if each.model]
 
     async def resident(self) -> dict[str, int | None]:
         """The models in memory, each with the window it was loaded with, where that is said."""
-        with _understood(self._target, ""):
+        with _unbilled(self._target):
             said = await self._client.ps()
         return {name: each.context_length or None for each in said.models if (name := each.model or each.name)}
 
     async def show(self, model: Known) -> Known:
         """The same model with all that the server knows of it; older servers know little."""
         try:
-            with _understood(self._target, model.name):
+            with _unbilled(self._target, model.name):
                 said = await self._client.show(model.name)
         except FailedError as error:
             if error.failure.kind is not Kind.MALFORMED:
@@ -75,7 +75,7 @@ class Server:
 
     async def load(self, model: str, options: Mapping[str, Any], keep_alive: float | str | None) -> None:
         """Have a model in memory."""
-        with _understood(self._target, model):
+        with _unbilled(self._target, model):
             await self._client.generate(model, options=options, keep_alive=keep_alive)
 
     async def whole(self, model: str, messages: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> ollama.ChatResponse:
@@ -114,6 +114,17 @@ def _understood(target: Target, model: str) -> Iterator[None]:
         raise FailedError(Failure(Kind.MALFORMED, what, f"is base_url right? {target.address.url}")) from None
     except Exception as error:  # noqa: BLE001 - raised again as it is, if it is none of theirs
         raise failure_of(error, target) from None
+
+
+@contextmanager
+def _unbilled(target: Target, model: str = "") -> Iterator[None]:
+    """Likewise where no model is asked, which costs nothing."""
+    try:
+        with _understood(target, model):
+            yield
+    except FailedError as error:
+        error.usage = NO_USAGE
+        raise
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from llm_orc.models.ollama import Ollama, in_cloud
 from llm_orc.models.ollama_call import Options
 from tests.models.asking import texts
 from tests.servers.ollama import FAULTS, Model, OllamaServer, Scripted
-from tests.servers.wire import Gate
+from tests.servers.wire import Connection, Gate, Received
 
 HELLO = Message("user", "hello there")
 BARE = {
@@ -688,6 +688,22 @@ async def test_a_reply_that_is_thinking_alone_says_so(ollama_server: NewOllama) 
 
     assert (cut.kind, cut.hint) == (Kind.EMPTY, "raise max_tokens; thinking counts too")
     assert thought.what.endswith("sent an empty reply after thinking")
+
+
+@pytest.mark.parametrize("path", ["/api/tags", "/api/ps", "/api/generate"])
+async def test_what_only_looks_or_loads_costs_nothing_however_it_fails(path: str) -> None:
+    class Garbled(OllamaServer):
+        async def answer(self, request: Received, connection: Connection) -> None:
+            if request.path == path:
+                connection.send(200, "<html>")
+            else:
+                await super().answer(request, connection)
+
+    with Garbled() as server:
+        error = await failed(profile(server))
+
+    assert (error.failure.kind, error.usage) == (Kind.MALFORMED, NO_USAGE)
+    assert not server.chats
 
 
 async def test_half_a_letter_in_a_prompt_is_a_question_mark(ollama_server: NewOllama) -> None:
