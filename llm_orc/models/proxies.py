@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from ipaddress import ip_address, ip_network
 
 from llm_orc.domain.message import NO_USAGE, FailedError, Failure, Kind
-from llm_orc.models.address import Address
+from llm_orc.domain.problem import ProblemError
+from llm_orc.models.address import Address, address
 
 
 def proxy_for(server: Address, env: Mapping[str, str]) -> str | None:
@@ -16,10 +17,24 @@ def proxy_for(server: Address, env: Mapping[str, str]) -> str | None:
     if proxy and "://" not in proxy:
         proxy = f"http://{proxy}"
     if proxy and not proxy.startswith(("http://", "https://")):
-        scheme = proxy.partition("://")[0]
-        failure = Failure(Kind.NETWORK, f"a {scheme}:// proxy cannot be used", "set HTTPS_PROXY to an http:// proxy")
-        raise FailedError(failure, usage=NO_USAGE)
+        raise _unusable(f"a {proxy.partition('://')[0]}:// proxy")
+    if proxy and not _is_whole(proxy):
+        raise _unusable(f"the proxy before {server.label}")  # unnamed, for it may hold a password
     return proxy
+
+
+def _unusable(what: str) -> FailedError:
+    return FailedError(Failure(Kind.NETWORK, f"{what} cannot be used", "set HTTPS_PROXY to an http:// proxy"), usage=NO_USAGE)
+
+
+def _is_whole(proxy: str) -> bool:
+    """Whether it is a URL with a host, and maybe a name and a password before it."""
+    scheme, _, rest = proxy.partition("://")
+    try:
+        address(f"{scheme}://{rest.rpartition('@')[2]}")
+    except ProblemError:
+        return False
+    return proxy.isprintable()
 
 
 def _names(entry: str, server: Address) -> bool:

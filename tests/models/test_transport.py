@@ -101,6 +101,10 @@ async def test_a_strange_certificate_is_a_failure_that_cost_nothing(make: Make, 
     ("env", "hint"),
     [
         ({"HTTPS_PROXY": "socks5://x"}, "set HTTPS_PROXY to an http:// proxy"),
+        ({"HTTPS_PROXY": "garbage::"}, "set HTTPS_PROXY to an http:// proxy"),
+        ({"HTTPS_PROXY": "http://u:secret@proxy:99999"}, "set HTTPS_PROXY to an http:// proxy"),
+        ({"HTTPS_PROXY": "http://u:p\n@proxy"}, "set HTTPS_PROXY to an http:// proxy"),
+        ({"HTTPS_PROXY": "http://"}, "set HTTPS_PROXY to an http:// proxy"),
         ({"SSL_CERT_FILE": "/no"}, "set it to a PEM file that exists"),
     ],
 )
@@ -109,6 +113,7 @@ def test_what_cannot_be_sent_through_is_said_when_it_is_made(make: Make, env: Ma
         make(aimed("https://models.example"), env)
 
     assert caught.value.failure.hint.startswith(hint)
+    assert "secret" not in str(caught.value)
     assert caught.value.usage == NO_USAGE
 
 
