@@ -329,7 +329,7 @@ def finished(run: Run) -> str:
     read = {needed for node in succeeded.values() for needed in node.depends_on} | {
         child for node in succeeded.values() for child in node.children
     }
-    last = [node for node in succeeded.values() if node.id not in read and not node.children]
+    last = [node for node in succeeded.values() if node.id not in read]
     return "\n\n".join(f"## {node.id}\n\n{node.text}" for node in last)
 
 

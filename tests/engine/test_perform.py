@@ -310,6 +310,18 @@ def test_a_run_cut_short_keeps_what_is_finished(cause: str, code: ExitCode) -> N
     assert run.result == "## quick\n\nquick says: input\n\n## fan[0]\n\nfan[0] says: 1"
 
 
+def test_of_a_run_cut_short_a_whole_fan_out_and_a_whole_child_run_are_kept() -> None:
+    lab = Lab(seconds={"slow": 9}, ensembles={"kid": _ensemble("kid", [agent("k")])})
+    agents = [
+        agent("fan", fan_out={"items": [1, 2]}, gather="text"),
+        agent("kid", ensemble="kid"),
+        agent("slow"),
+        agent("end", "fan", "kid", "slow"),
+    ]
+    run = lab.run({"agents": agents}, stop_after=(2, "interrupt"))
+    assert run.result == "## fan\n\nfan[0] says: 1\n\nfan[1] says: 2\n\n## kid\n\nkid/k says: input"
+
+
 def test_the_run_has_a_wall_time() -> None:
     lab = Lab(seconds={"slow": 9})
     run = lab.run({"limits": {"timeout_seconds": 2}, "agents": [agent("quick"), agent("slow")]})
