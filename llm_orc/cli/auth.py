@@ -1,7 +1,7 @@
 """`llm-orc auth`: keep keys, log in, and see which of them work."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -61,12 +61,15 @@ def add(ctx: typer.Context, provider: Provider, name: Name = "", store: Where = 
     """
     from llm_orc.cli.typed import secret, unlock
     from llm_orc.domain.credential import Given
+    from llm_orc.domain.message import Kind
 
     terminal, keychain = _opened(ctx, provider, name)
     _check_provider(provider)
     where = keychain.store(_store(store))
-    key = secret(terminal, f"key of {provider}")
+    key = secret(terminal, f"key of {provider}", f"llm-orc auth add {provider}")
     if not no_check and (failure := _tried(terminal, [(provider, Given("your input", key))])[0]):
+        if failure.kind is Kind.AUTHENTICATION:
+            failure = replace(failure, hint=f"check that it is whole, and a key of {provider}")
         return _fail(terminal, failure, "nothing was kept; --no-check keeps it all the same")
     unlock(terminal, keychain, [where])
     _say_kept(terminal, keychain, keychain.add(provider, name or None, key, where), chosen=bool(store))
@@ -140,7 +143,7 @@ def remove(ctx: typer.Context, provider: Provider, name: Name = "") -> int:
     terminal, keychain = _opened(ctx, provider, name)
     kept = keychain.named(provider, name or "default")
     if kept is None:
-        problem = _missing(keychain, provider, name)
+        problem = _missing(keychain, provider, name or "default", "see: llm-orc auth list")
         _say_variable(terminal, provider, "is set, and goes as soon as you unset it")
         raise ProblemError(problem)
     keychain.remove(kept)
@@ -160,7 +163,7 @@ def asked(ctx: typer.Context, provider: AnyProvider = "", name: Name = "", json:
     terminal, keychain = _opened(ctx, provider, name)
     chosen = [each for each in _entries(terminal, keychain) if provider in ("", each.provider) and name in ("", each.name)]
     if not chosen:
-        raise ProblemError(_missing(keychain, provider, name))
+        raise ProblemError(_missing(keychain, provider, name, f"add one: llm-orc auth add {provider or 'PROVIDER'}"))
     unlock(terminal, keychain, [each.kept.store for each in chosen if each.kept])
     failures = _tried(terminal, [(each.provider, each.credential) for each in chosen])
     if json:
@@ -262,11 +265,14 @@ def _store(given: str) -> "Store | None":
     raise ProblemError(Problem(f"no store '{given}'", hint="--store keyring or --store vault"))
 
 
-def _missing(keychain: "Keychain", provider: str, name: str) -> Problem:
+def _missing(keychain: "Keychain", provider: str, name: str, hint: str) -> Problem:
+    """That there is no such key, with `hint` where there is none of the provider at all; raises ProblemError for an unknown provider."""
     names = [kept.name for kept in keychain.kept() if kept.provider == provider]
+    if provider and not names:
+        _check_provider(provider)
     what = f"no key of {provider}" if provider else "no key"
-    hint = f"there are: --name {' or '.join(names)}" if names else f"add one: llm-orc auth add {provider or 'PROVIDER'}"
-    return Problem(f"{what} is kept" + (f" under the name '{name}'" if name else ""), hint=hint)
+    under = f" under the name '{name}'" if name and (names or name != "default") else ""
+    return Problem(f"{what} is kept{under}", hint=f"there are: --name {' or '.join(names)}" if names else hint)
 
 
 def _tried(terminal: "Terminal", credentials: "Sequence[tuple[str, Credential]]") -> "list[Failure | None]":

@@ -43,7 +43,11 @@ def logged_in(terminal: "Terminal", keychain: "Keychain", wanted: Wanted, store:
 
     before = keychain.named(wanted.provider, wanted.name)
     login = _login(wanted, before.login if before else None)
-    given = secret(terminal, "secret of the client").get_secret_value() if wanted.has_secret else ""
+    given = (
+        secret(terminal, "secret of the client", f"llm-orc auth login {wanted.provider} --client-secret").get_secret_value()
+        if wanted.has_secret
+        else ""
+    )
     unlock(terminal, keychain, [store, *([before.store] if before else [])])
     if before and before.login and not given and (before.login.issuer, before.login.client_id) == (login.issuer, login.client_id):
         given = keychain.client_secret(before)

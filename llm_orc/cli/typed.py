@@ -30,12 +30,12 @@ def refuse_keys(words: Iterable[str], extra: Iterable[str] = ()) -> None:
         raise ProblemError(Problem(what, hint="if it was one, revoke it; type the new one when asked, or pipe it in"))
 
 
-def secret(terminal: "Terminal", what: str) -> SecretStr:
-    """A key: typed without echo where stdin is a terminal, else all of stdin; raises ProblemError."""
+def secret(terminal: "Terminal", what: str, command: str) -> SecretStr:
+    """A key that `command` needs: typed without echo where stdin is a terminal, else all of stdin; raises ProblemError."""
     is_typed = terminal.stdin is not None and os.isatty(terminal.stdin)
     given = (_hidden(terminal, f"{what}: ") if is_typed else _piped(terminal)).strip()
     if not given:
-        raise ProblemError(Problem(f"no {what} was given", hint="type it when asked, or pipe it in: ... | llm-orc auth"))
+        raise ProblemError(Problem(f"no {what} was given", hint=f"type it when asked, or pipe it in: ... | {command}"))
     if not (given.isascii() and given.isprintable() and " " not in given):
         raise ProblemError(Problem(f"the {what} holds characters that none has", hint="give it alone, on one line, without quotes"))
     return SecretStr(given)
@@ -83,6 +83,9 @@ def _hidden(terminal: "Terminal", question: str) -> str:
         except EOFError:
             terminal.say("\n")
             return ""
+        except KeyboardInterrupt:
+            terminal.say("\n")  # the shell's prompt gets a line of its own
+            raise
         except (getpass.GetPassWarning, UnicodeDecodeError):
             raise ProblemError(Problem("it cannot be typed unseen in this terminal", hint="pipe it in")) from None
 

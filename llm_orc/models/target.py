@@ -59,8 +59,12 @@ def aim(profile: Profile, reach: Reach) -> Target:
     preset = PRESETS[profile.provider]
     base_url = profile.base_url or base_url_of(profile.provider, reach.env, reach.base_urls)
     if base_url is None:
-        what = f"profile '{profile.name}' says not where its server listens"
-        raise ProblemError(Problem(what, hint="add base_url: http://HOST:PORT/v1"))
+        what = (
+            f"profile '{profile.name}' says not where its server listens"
+            if profile.name
+            else f"{profile.provider} has no address of its own"
+        )
+        raise ProblemError(Problem(what, hint=f"{'add' if profile.name else 'say it in a profile:'} base_url: http://HOST:PORT/v1"))
     server = address(base_url)
     own = preset.base_url is not None and address(preset.base_url).origin == server.origin
     named = _unbracketed(server.origin) in map(_unbracketed, reach.trusted_hosts)

@@ -110,6 +110,8 @@ def test_ctrl_c_at_the_question_ends_it_and_shows_again_what_is_typed(auth: Auth
         asking.send_signal(signal.SIGINT)
         assert asking.wait(30) == 130
         assert termios.tcgetattr(theirs)[3] & termios.ECHO
+        os.set_blocking(ours, False)
+        assert os.read(ours, 100) == b"\r\n", "the shell's prompt has a line of its own"
     finally:
         os.close(ours)
         os.close(theirs)
@@ -122,6 +124,7 @@ def test_a_key_is_tried_before_it_is_kept(auth: Auth, flag: list[str]) -> None:
         wrong = auth("add", "openai", *flag, stdin="sk-canary-of-nobody-1234", **env)
         assert wrong.code == 1
         assert wrong.err.startswith("error: authentication: ")
+        assert "\nhint: check that it is whole, and a key of openai; nothing was kept; " in wrong.err
         assert wrong.err.endswith("nothing was kept; --no-check keeps it all the same\n")
         assert auth.rows() == []
         assert auth("add", "openai", *flag, stdin=KEY, **env).code == 0
@@ -172,6 +175,12 @@ def test_a_run_asks_for_the_passphrase_of_a_key_that_it_needs(auth: Auth) -> Non
 def test_a_key_that_no_server_is_known_for_cannot_be_tried(auth: Auth) -> None:
     done = auth("add", "openai-compatible", stdin=KEY)
     assert ("cannot be asked" in done.err, "--no-check" in done.err, done.code) == (True, True, 1)
+    assert "openai-compatible has no address of its own" in done.err
+
+
+def test_who_has_another_key_of_a_provider_is_told_its_name(auth: Auth) -> None:
+    auth("add", "openai", "--name", "work", "--no-check", stdin=KEY)
+    assert auth("remove", "openai").err == "error: no key of openai is kept under the name 'default'\nhint: there are: --name work\n"
 
 
 @pytest.mark.parametrize(
@@ -227,7 +236,11 @@ def test_a_key_on_the_command_line_is_refused_and_not_repeated(auth: Auth, args:
         (["add", "openai", "--name", "a b"], "'a b' is no name"),
         (["add", "openai", "--name", ""], "--name is empty"),
         (["add"], "missing: 'PROVIDER'"),
-        (["remove", "openai"], "no key of openai is kept\nhint: add one: llm-orc auth add openai"),
+        (["add", "openai"], "no key of openai was given\nhint: type it when asked, or pipe it in: ... | llm-orc auth add openai\n"),
+        (["remove", "openai"], "no key of openai is kept\nhint: see: llm-orc auth list"),
+        (["remove", "opnai"], "no provider 'opnai'\nhint: did you mean 'openai'?"),
+        (["test", "opnai"], "no provider 'opnai'\nhint: did you mean 'openai'?"),
+        (["test", "openai"], "no key of openai is kept\nhint: add one: llm-orc auth add openai"),
         (["test"], "no key is kept"),
         (["test", "openai", "--name", "work"], "no key of openai is kept under the name 'work'"),
         (["login", "openai"], "no issuer is known that gives out tokens for openai"),
@@ -236,7 +249,7 @@ def test_a_key_on_the_command_line_is_refused_and_not_repeated(auth: Auth, args:
     ],
 )
 def test_what_cannot_be_done_is_said(auth: Auth, args: list[str], words: str) -> None:
-    done = auth(*args, stdin="sk-abc")
+    done = auth(*args, stdin="")
     assert words in done.err
     assert (done.out, done.code) == ("", 2)
 
