@@ -200,7 +200,7 @@ def _refuse_truths(document: Document, value: Any, path: KeyPath) -> None:
     for key, inner in list(value.items()) if isinstance(value, dict) else ():
         if isinstance(inner, bool):
             document.fault((*path, key), f"'{key}' must not be {str(value.pop(key)).lower()}")
-        else:
+        elif key != "price":  # which looks after itself
             _refuse_truths(document, inner, (*path, key))
 
 

@@ -4,12 +4,19 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Protocol
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from llm_orc.domain.message import Message, Usage
 from llm_orc.domain.read import Read
 
-Dollars = Annotated[float, Field(ge=0)]
+
+def _counted(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError(f"a price is a number of dollars, not {str(value).lower()}")  # noqa: TRY004 - pydantic's way to refuse a value
+    return value
+
+
+Dollars = Annotated[float, BeforeValidator(_counted), Field(ge=0)]
 _MILLION = 1_000_000
 _ROUNDED_UP = 1 + 1e-12  # so that a sum of floats is never a hair above its bound
 _AROUND = 64

@@ -64,7 +64,7 @@ def address(base_url: str) -> Address:
     if not (_NAME.fullmatch(host) or ":" in host) or not base_url.strip().isprintable():  # in brackets Python has looked at it itself
         hint = "write a name in other letters as xn--..., as a browser's address line copies it"
         raise ProblemError(Problem(f"'{_bare(base_url)}' is no URL: it holds characters that none has", hint=hint))
-    port = port or _PORTS[parts.scheme]
+    port = _PORTS[parts.scheme] if port is None else port
     return Address(f"{parts.scheme}://{_bracketed(host)}:{port}{parts.path.rstrip('/')}", parts.scheme, host, port)
 
 

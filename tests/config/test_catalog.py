@@ -78,6 +78,10 @@ def test_layers_merge_by_provider_model_and_field(machine: Machine) -> None:
         ("catalog: {openai: {models: {a: {context_window: true}}}}", "1:49: 'context_window' must not be true"),
         ("catalog: {openai: {models: {a: {price: {input: 1}}}}}", "1:40: 'output' is missing"),
         (
+            "catalog: {openai: {models: {a: {price: {input: true, output: 1}}}}}",
+            "1:48: a price is a number of dollars, not true",
+        ),
+        (
             "catalog: {openai: {models: {a: {price: {input: 1, outptu: 2}}}}}",
             "1:51: no key 'outptu' in a price\nhint: did you mean 'output'?",
         ),

@@ -54,3 +54,7 @@ def test_a_base_url_that_no_library_would_understand_alike_is_refused(url: str) 
 )
 def test_a_base_url_of_any_machine_is_taken(url: str) -> None:
     assert address(url).host
+
+
+def test_a_port_that_is_given_is_the_port() -> None:
+    assert address("http://127.0.0.1:0/v1").port == 0
