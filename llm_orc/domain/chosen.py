@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from math import inf
 
 from llm_orc.domain.ensemble import SYNTHESIS, AgentSynthesis, Ensemble
 from llm_orc.domain.graph import with_all_needed
@@ -27,10 +28,12 @@ def leaves_of(agents: Agents, choices: Choices) -> tuple[str, ...]:
 
 
 def wrong_choices(ensemble: Ensemble, agents: Agents, choices: Choices) -> list[Problem]:
-    """Flags that name no agent, or one that they do not fit."""
+    """Flags that name no agent, or one that they do not fit, and bounds that are none."""
     problems = []
     if choices.max_parallel is not None and choices.max_parallel < 1:
         problems.append(Problem(f"max_parallel: {choices.max_parallel} calls at once are none", hint="a whole number, 1 or more"))
+    if choices.max_cost is not None and not _is_money(choices.max_cost):
+        problems.append(Problem(f"max_cost: {choices.max_cost!r} is no amount of money", hint="US dollars, above 0: max_cost=0.50"))
     named = [("--only", name) for name in choices.only] + [("--profile", name) for name in choices.profiles]
     for flag, name in named:
         if name not in agents:
@@ -41,6 +44,10 @@ def wrong_choices(ensemble: Ensemble, agents: Agents, choices: Choices) -> list[
         elif flag == "--only" and choices.no_deps and agents[name].listed_by:
             problems.append(Problem(f"--no-deps: '{name}' fans out over a reply that is then missing"))
     return problems
+
+
+def _is_money(dollars: object) -> bool:
+    return isinstance(dollars, int | float) and not isinstance(dollars, bool) and 0 < dollars < inf
 
 
 def chosen(agents: Agents, choices: Choices) -> tuple[dict[str, PlannedAgent], dict[str, Outcome]]:

@@ -32,6 +32,7 @@ async def arun(  # noqa: PLR0913 - keywords, each of which stands alone
     profiles: Iterable[Profile] = (),
     providers: Mapping[str, Callable[..., Any]] | None = None,
     max_parallel: int | None = None,
+    max_cost: float | None = None,
     offline: bool = False,
     stream: bool = False,
     listeners: Iterable[Listener] = (),
@@ -40,14 +41,14 @@ async def arun(  # noqa: PLR0913 - keywords, each of which stands alone
 ) -> Run:
     """Run an ensemble, by name, by path or as an object, and give its run; raises ProblemError when something is wrong before it starts.
 
-    `variables`, `only`, `no_deps`, `max_parallel`, `offline` are the flags of `llm-orc invoke`; `profile` and `agent_profiles` are
-    `--profile NAME` and `--profile AGENT=NAME`. `profiles` are added to those of the files; `providers` are async callables, by the
+    `variables`, `only`, `no_deps`, `max_parallel`, `max_cost`, `offline` are the flags of `llm-orc invoke`; `profile` and `agent_profiles`
+    are `--profile NAME` and `--profile AGENT=NAME`. `profiles` are added to those of the files; `providers` are async callables, by the
     provider name that profiles use: from a prompt to a text, or a whole `Ask`. Each listener hears every event; one that raises is told
     no more. With `stream` the events hold the replies piece by piece. Failed agents are in the run, not raised.
     """
     environment = dict(os.environ if env is None else env)
     where = Surroundings(Path(cwd or Path.cwd()), Path(environment.get("HOME") or Path.home()), environment)
-    choices = Choices(variables or {}, tuple(only), no_deps, profile, agent_profiles or {}, max_parallel)
+    choices = Choices(variables or {}, tuple(only), no_deps, profile, agent_profiles or {}, max_parallel, max_cost)
     named = ensemble if isinstance(ensemble, Ensemble) else os.fspath(ensemble)
     layers = read_layers(where)
     plan = planned(layers, named, choices, {each.name: each for each in profiles})
@@ -60,9 +61,16 @@ async def arun(  # noqa: PLR0913 - keywords, each of which stands alone
 
 def run(ensemble: str | os.PathLike[str] | Ensemble, input: str = "", **options: Any) -> Run:
     """`arun` for programs that do not await; works inside a running event loop too, which stands still meanwhile."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    if not _is_awaited():
         return asyncio.run(arun(ensemble, input, **options))
     with ThreadPoolExecutor(1, thread_name_prefix="llm-orc") as thread:
         return thread.submit(lambda: asyncio.run(arun(ensemble, input, **options))).result()
+
+
+def _is_awaited() -> bool:
+    """Whether an event loop runs in this thread."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -232,3 +233,25 @@ def test_a_project_that_is_not_trusted_runs_no_code(project: NewProject) -> None
 def test_importing_the_package_imports_nothing_else() -> None:
     code = "import sys, llm_orc; print(sorted(name for name in sys.modules if name.split('.')[0] in {'pydantic', 'yaml', 'httpx', 'rich'}))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_money_is_bounded_as_by_the_flag(nowhere: dict[str, object]) -> None:
+    priced = Profile.model_validate(
+        {"name": "p", "provider": "shout", "model": "any", "price": {"input": 1, "output": 10}, "max_tokens": 1000}
+    )
+    one = Ensemble(name="one", agents=(ModelAgent(name="a", model_profile="p"),))
+    run = llm_orc.run(one, "hi", profiles=[priced], providers={"shout": shout}, max_cost=0.001, **nowhere)
+    assert (run.exit_code, run.nodes["a"].cause.partition(":")[0]) == (4, "budget")
+    assert llm_orc.run(one, "hi", profiles=[priced], providers={"shout": shout}, max_cost=1, **nowhere).result == "HI"
+
+
+@pytest.mark.parametrize("dollars", [0, -1, float("nan"), float("inf"), True, "0.5"])
+def test_what_is_no_money_is_a_problem(nowhere: dict[str, object], dollars: Any) -> None:
+    with pytest.raises(ProblemError, match=r"max_cost: .* is no amount of money\nhint: US dollars, above 0: max_cost=0\.50"):
+        llm_orc.run("hello", "x", max_cost=dollars, **nowhere)
+
+
+def test_a_problem_is_raised_alone(nowhere: dict[str, object]) -> None:
+    with pytest.raises(ProblemError) as raised:
+        llm_orc.run("nobody", "x", **nowhere)
+    assert "During handling" not in "".join(traceback.format_exception(raised.value))
