@@ -134,7 +134,7 @@ async def _afforded(
         for budget in lacking:
             if not budget.outstanding:
                 budget.refused.add(request.node)
-                what = f"a call may cost ${most:.2g}, and ${max(budget.left, 0):.2g} of max_cost ${budget.limit:.4g} are left"
+                what = f"a call may cost ${most:.4g}, and ${max(budget.left, 0):.4g} of max_cost ${budget.limit:.4g} are left"
                 raise FailedError(Failure(Kind.BUDGET, what, "raise max_cost, lower max_tokens, or choose a cheaper model"), usage=NO_USAGE)
         if not told:
             told = True

@@ -159,7 +159,7 @@ def test_a_run_whose_money_is_spent_says_so_and_exits_4(here: Project, openai_se
     outcome = here.run("invoke", "paid", "hello", "--max-cost", "0.0001", "--output-format", "json")
     out = json.loads(outcome.out)
     assert (outcome.code, server.chats, out["status"], out["agents"][0]["attempts"]) == (4, [], "failed", None)
-    assert out["agents"][0]["cause"].startswith("budget: a call may cost $0.0019,")
+    assert out["agents"][0]["cause"].startswith("budget: a call may cost $0.001899,")
     assert re.search(r"^paid failed  the run's budget is spent  1 failed", outcome.err, re.MULTILINE)
 
 

@@ -86,7 +86,7 @@ def test_what_the_limit_in_the_file_says_holds_and_the_flag_goes_over_it(project
     here = shop(project, server, [ask("a"), ask("b", depends_on=["a"])], max_cost=0.0001)
     outcome = here.run("invoke", "x", "hi")
     assert (outcome.code, server.requests) == (4, [])
-    assert "budget: a call may cost $0.0011, and $0.0001 of max_cost $0.0001 are left" in " ".join(outcome.err.split())
+    assert "budget: a call may cost $0.00113, and $0.0001 of max_cost $0.0001 are left" in " ".join(outcome.err.split())
     assert here.run("invoke", "x", "hi", "--max-cost", "0.1").code == 0
     assert len(server.requests) == 2
 

@@ -74,7 +74,7 @@ def test_when_nothing_is_outstanding_and_it_does_not_fit_it_is_not_sent() -> Non
     run = it.run({"agents": many(3)}, max_cost=1.9 * ONE)
     assert len(it.requests) == 1
     failed = [node for node in run.nodes.values() if node.status == "failed"]
-    assert [node.cause for node in failed] == ["budget: a call may cost $0.0011, and $0.0011 of max_cost $0.002153 are left"] * 2
+    assert [node.cause for node in failed] == ["budget: a call may cost $0.001133, and $0.001053 of max_cost $0.002153 are left"] * 2
     assert failed[0].failure is not None
     assert "max_cost" in failed[0].failure.hint
     assert (run.exit_code, run.cause, run.result.splitlines()[:3]) == (ExitCode.SPENT, "budget", ["## a0", "", "ok"])
