@@ -251,7 +251,7 @@ def test_what_is_no_money_is_a_problem(nowhere: dict[str, object], dollars: Any)
         llm_orc.run("hello", "x", max_cost=dollars, **nowhere)
 
 
-def test_a_problem_is_raised_alone(nowhere: dict[str, object]) -> None:
-    with pytest.raises(ProblemError) as raised:
-        llm_orc.run("nobody", "x", **nowhere)
+def test_a_wrong_keyword_is_told_alone(nowhere: dict[str, object]) -> None:
+    with pytest.raises(TypeError) as raised:
+        llm_orc.run("hello", "x", max_costs=1, **nowhere)
     assert "During handling" not in "".join(traceback.format_exception(raised.value))
