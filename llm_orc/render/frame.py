@@ -51,6 +51,8 @@ class View:
     """Children that have ended, per parent."""
     letters: Counter[str] = field(default_factory=Counter)
     """Streamed so far, per node."""
+    anew: dict[str, Retrying | FellBack | Repairing] = field(default_factory=dict)
+    """Why a node's reply begins anew, as told last."""
     focus: str = ""
     """The agent whose text is shown: it keeps the place until it ends."""
 
@@ -63,6 +65,7 @@ class View:
                     self.focus = event.node
             case Retrying() | FellBack() | Repairing():
                 self.letters[event.node] = 0
+                self.anew[event.node] = event
             case Submitted():
                 self.phase_of[event.node] = self.phase_of[event.parent] if event.parent else event.phase
                 self._becomes(event.node, "pending")
@@ -197,6 +200,8 @@ class Frame:
 
     def _detail(self, node: Node) -> str:
         match node.status:
+            case "running" if node.waiting_for == RETRY and isinstance(again := self.view.anew.get(node.id), Retrying):
+                return f"tries again in {seconds(again.at + again.seconds - self.now)}: {again.failure.kind}"
             case "pending" | "running" if node.waiting_for:
                 return _waits(node.waiting_for)
             case "pending":
@@ -245,8 +250,6 @@ def _calls(name: str, use: EndpointUse) -> str:
 
 
 def _waits(what: str) -> str:
-    if what == RETRY:
-        return "waits to try again"
     return one_line(what if what.startswith(LOADING) else f"waits: {what}")
 
 

@@ -250,7 +250,7 @@ BUSY = (
     Sent("a", "api.openai.com", "careful", "openai", "large"),
     Delta("a", "this does not count " * 20),
     Received("a", "api.openai.com", "large", Usage(100, 20), 0.0031, REFUSED_FOR_NOW),
-    Retrying("a", REFUSED_FOR_NOW, 2.0),
+    Retrying("a", REFUSED_FOR_NOW, 7_180.0),
     Started("b", "p", "local", "ollama", "qwen3:8b"),
     Sent("b", "127.0.0.1:11434", "local", "ollama", "qwen3:8b"),
     Loading("b", "qwen3:8b"),
@@ -262,7 +262,7 @@ BUSY = (
 def test_waits_servers_and_money_are_shown() -> None:
     assert drawn(*BUSY) == (
         "review\n"
-        "├─ ● a       7.0 s     120 tokens  waits to try again\n"
+        "├─ ● a       7.0 s     120 tokens  tries again in 1h 59m: rate_limit\n"
         "├─ ● b       5.5 s                 loading qwen3:8b\n"
         "├─ · c                             waits: requests_per_minute\n"
         "├─ · d                             waits: requests_per_minute\n"
