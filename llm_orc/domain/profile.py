@@ -49,7 +49,7 @@ class Profile(Parameters):
     model: Annotated[str, Field(min_length=1)]
     """The model as its provider calls it; of `provider: auto` the tier: default, fast or careful."""
     provider: Annotated[str, Field(min_length=1)]
-    """Who speaks to the model: lmstudio, openai, openrouter, vllm, llamacpp, openai-compatible, embedded or auto."""
+    """Who speaks to it: anthropic, google, openai, openrouter, ollama, lmstudio, vllm, llamacpp, openai-compatible, embedded or auto."""
     base_url: str | None = None
     """Where the provider listens, if not at its usual address."""
     credential: Name | None = None
