@@ -109,7 +109,8 @@ class Ollama(base.BaseModel):
         server = self._server(target)
         known = await self._look_up(server, target, request.profile.model)
         call = Call(request, tell, target, known, self.reach)
-        place = self._places.setdefault((target.identity, known.name), _Place())
+        if (place := self._places.get((target.identity, known.name))) is None:
+            place = self._places[target.identity, known.name] = _Place()
         if in_cloud(known.name):
             if call.limit is not None:
                 call.make_room(call.limit)

@@ -160,6 +160,10 @@ def _inner(error: Any) -> Any:
     return said.get("error", error) if isinstance(said, dict) else error
 
 
+_SAID_ANEW = (b"authorization", b"content-length", b"user-agent")
+"""Headers that the SDK or httpx has set: the length follows from the body, whatever that is by then."""
+
+
 class _Wire(httpx.AsyncBaseTransport):
     """Signs requests with our key alone, asks for uncut prompts, and hands lines over in a form that survives the SDK."""
 
@@ -167,12 +171,10 @@ class _Wire(httpx.AsyncBaseTransport):
         self._below, self._target = below, target
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        headers = request.headers
-        headers["user-agent"] = "llm-orc"
-        if key := await self._target.key():
-            headers["authorization"] = f"Bearer {key}"
-        else:
-            del headers["authorization"]
+        key = await self._target.key()
+        kept = [header for header in request.headers.raw if header[0].lower() not in _SAID_ANEW]
+        signed = [(b"authorization", b"Bearer " + key.encode())] if key else []
+        request.headers = httpx.Headers([*kept, (b"user-agent", b"llm-orc"), *signed])
         if not request.url.path.endswith("/api/chat"):
             return await self._below.handle_async_request(request)
         uncut = _Uncut(request)
@@ -192,7 +194,6 @@ class _Uncut(httpx.Request):
         self.method, self.url, self.headers = request.method, request.url, request.headers
         self.extensions, self.stream = request.extensions, request.stream
         self._body = _UNCUT + request.content.removeprefix(b"{")
-        self.headers["content-length"] = str(len(self._body))
 
     @property
     def content(self) -> bytes:

@@ -67,9 +67,8 @@ def aim(profile: Profile, reach: Reach) -> Target:
         raise ProblemError(Problem(what, hint=f"{'add' if profile.name else 'say it in a profile:'} base_url: http://HOST:PORT/v1"))
     server = address(base_url)
     own = preset.base_url is not None and address(preset.base_url).origin == server.origin
-    named = _unbracketed(server.origin) in map(_unbracketed, reach.trusted_hosts)
     # A base_url in a profile may be a project's; the user's environment is the user's own word.
-    trusted = own or named or not profile.base_url
+    trusted = own or not profile.base_url or _unbracketed(server.origin) in map(_unbracketed, reach.trusted_hosts)
     found = reach.credential(profile.provider, preset.key, profile.credential)
     refusal = _missing(profile, preset, found, own=own) or _unencrypted(profile, server, found if trusted else None)
     return Target(profile.provider, preset, server, found if trusted else None, None if trusted else found, refusal)
