@@ -33,8 +33,15 @@ class RunStarted(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Resumed(Event):
+    """A run that was cut short or failed is gone on with; what is told anew of a node replaces how it had ended."""
+
+    run: str
+
+
+@dataclass(frozen=True, slots=True)
 class Submitted(Event):
-    """A node joined the run. Its id is the agent's name, `agent[3]` for an item, `agent/child` inside an ensemble."""
+    """A node joined the run, or is decided again. Its id is the agent's name, `agent[3]` for an item, `agent/child` inside an ensemble."""
 
     node: str
     body: str
@@ -45,6 +52,8 @@ class Submitted(Event):
     """The fan-out or ensemble agent it belongs to."""
     phase: int = 0
     """Its phase among its siblings, from 0."""
+    item: str = ""
+    """Tells its item from any other in that place; empty outside a fan-out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +90,8 @@ class Sent(Event):
     model: str = ""
     context_window: int | None = None
     """Tokens that the model has room for, where that is known."""
+    most: float = 0.0
+    """US dollars that were put aside for it under a `max_cost`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +215,7 @@ Waiting = Queued | Loading | Loaded | Retrying
 """Whatever a call waits for is one of these."""
 Happening = (
     RunStarted
+    | Resumed
     | Submitted
     | Waiting
     | Started

@@ -103,6 +103,13 @@ class PlannedAgent:
             return min(rule, len(self.depends_on))
         return len(self.depends_on) if rule == "all" else min(1, len(self.depends_on))
 
+    def of_item(self, index: int) -> "PlannedAgent":
+        """What a child of this fan-out does: one over profiles has a model for each."""
+        if not self.variants:
+            return self
+        variant = self.variants[index]
+        return replace(self, profile=variant.profile, child=variant.child)
+
     @property
     def listed_by(self) -> frozenset[str]:
         """The dependencies whose replies are this fan-out's items, and not sections of its prompt."""

@@ -3,35 +3,13 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any, Literal, assert_never
+from typing import Any, Literal
 
-from llm_orc.domain.event import (
-    Answered,
-    Cancelled,
-    Cause,
-    Delta,
-    Failed,
-    FellBack,
-    Happening,
-    Loaded,
-    Loading,
-    Queued,
-    Received,
-    Repairing,
-    Retrying,
-    RunEnded,
-    RunStarted,
-    Sent,
-    Skipped,
-    Started,
-    Submitted,
-    Waiting,
-    Warned,
-)
+from llm_orc.domain.event import Cause, Happening, Resumed, RunEnded, RunStarted, Submitted, Warned
 from llm_orc.domain.message import NO_USAGE, Failure, Reply, Status, Usage
+from llm_orc.domain.progress import end, go_on_with
 from llm_orc.domain.use import EndpointUse, Spending
 
-OfNode = Waiting | Started | Sent | Received | FellBack | Repairing | Delta | Answered | Failed | Skipped | Cancelled
 RunStatus = Literal["pending", "running", "succeeded", "partial", "failed", "cancelled"]
 
 
@@ -57,6 +35,8 @@ class Node:
     depends_on: tuple[str, ...] = ()
     parent: str = ""
     phase: int = 0
+    item: str = ""
+    """Tells its item from any other in that place; empty outside a fan-out."""
     children: list[str] = field(default_factory=list)
     expected: int | None = None
     """How many children a fan-out will have."""
@@ -92,8 +72,16 @@ class Node:
     """Tokens, children's included."""
     cost: float | None = None
     """US dollars, children's included; None where no price is known."""
+    unpriced: bool = False
+    """Whether the price of a part of it is not known."""
+    charged: float = 0.0
+    """US dollars that it may have cost at most, as a `max_cost` reckons; children's included."""
+    at_risk: float = 0.0
+    """Those of them that belong to the attempt under way."""
     started_at: float | None = None
     ended_at: float | None = None
+    earlier: float = 0.0
+    """Seconds that it had taken when it was decided again."""
 
     @property
     def name(self) -> str:
@@ -107,8 +95,10 @@ class Node:
 
     @property
     def seconds(self) -> float | None:
-        """From its first slot to its end."""
-        return None if self.started_at is None or self.ended_at is None else self.ended_at - self.started_at
+        """From its first slot to its end, and what it had taken before it was decided again."""
+        if self.started_at is None or self.ended_at is None:
+            return self.earlier or None
+        return self.earlier + self.ended_at - self.started_at
 
 
 @dataclass(slots=True)
@@ -138,9 +128,15 @@ class Run:
     """What each model took."""
     endpoints: dict[str, EndpointUse] = field(default_factory=dict)
     """By the name that people know a server by."""
+    charged: float = 0.0
+    """US dollars that all calls may have cost at most, as a `max_cost` reckons."""
     started_at: float = 0.0
     ended_at: float | None = None
+    paused: float = 0.0
+    """Seconds in which nobody worked on it, before it was gone on with."""
     last_seq: int = 0
+    last_at: float = 0.0
+    """When the last thing so far happened."""
 
     def top(self) -> Iterator[Node]:
         """The agents of the ensemble itself, phase by phase, in file order within each."""
@@ -156,8 +152,8 @@ class Run:
 
     @property
     def seconds(self) -> float:
-        """Wall time of the run; 0 while it goes on."""
-        return 0.0 if self.ended_at is None else self.ended_at - self.started_at
+        """Wall time that was worked on it; 0 while it goes on."""
+        return 0.0 if self.ended_at is None else self.ended_at - self.started_at - self.paused
 
     @property
     def answered(self) -> bool:
@@ -181,146 +177,44 @@ class Run:
 
 
 def fold(run: Run, event: Happening) -> None:
-    """Let the run know what happened; constant work per event, but for the last."""
-    run.last_seq = event.seq
+    """Let the run know what happened; constant work per event, but for those that cut it short or go on with it."""
     match event:
         case RunStarted():
             run.id, run.ensemble, run.phases, run.leaves = event.run, event.ensemble, event.phases, event.leaves
             run.input, run.variables, run.started_at, run.status = event.input, event.variables, event.at, "running"
+        case Resumed():
+            _cut_off(run, run.last_at)
+            run.status, run.cause, run.result, run.failure, run.ended_at = "running", "", "", None, None
+            run.paused += max(event.at - run.last_at, 0.0)
         case Submitted():
-            run.nodes[event.node] = Node(event.node, event.body, event.depends_on, event.parent, event.phase)
-            if event.parent:
-                run.nodes[event.parent].children.append(event.node)
+            _submit(run, event)
         case Warned():
             run.warnings.append((event.node, event.what))
         case RunEnded():
-            for node in run.nodes.values():
-                if node.status in {"pending", "running"}:
-                    _end(run, node, "cancelled", event.at, "cancelled")
+            _cut_off(run, event.at)
             run.result = event.result if event.result or run.answered else finished(run)
             run.cause, run.failure, run.ended_at = event.cause, event.failure, event.at
             run.status = _final(run)
         case _:
-            _fold_node(run, run.nodes[event.node], event)
+            go_on_with(run, run.nodes[event.node], event)
+    run.last_seq, run.last_at = event.seq, event.at
 
 
-def _fold_node(run: Run, node: Node, event: OfNode) -> None:
-    match event:
-        case Queued() | Loading() | Loaded() | Retrying():
-            _wait(run, node, event)
-        case Started():
-            _go_on(run, node, event.at)
-            node.status, node.started_at = "running", event.at
-            node.prompt, node.profile, node.provider, node.model = event.prompt, event.profile, event.provider, event.model
-            node.expected = event.items
-        case Sent() | Received() | FellBack() | Repairing():
-            _exchange(run, node, event)
-        case Delta():
-            (node.thinking if event.thinking else node.pieces).append(event.text)
-        case Answered():
-            _end(run, node, "succeeded", event.at)
-            node.reply, node.model = event.reply, event.reply.model or node.model
-            node.pieces.clear()
-        case Failed():
-            _end(run, node, "failed", event.at, str(event.failure))
-            node.failure, node.pieces = event.failure, [event.partial] if event.partial else node.pieces
-        case Skipped():
-            _end(run, node, "skipped", event.at, event.cause)
-        case Cancelled():
-            _end(run, node, "cancelled", event.at, "cancelled")
-        case _:
-            assert_never(event)
+def _cut_off(run: Run, at: float) -> None:
+    """Nobody works on what has no end yet."""
+    for node in run.nodes.values():
+        if node.status in {"pending", "running"}:
+            end(run, node, "cancelled", at, "cancelled")
 
 
-def _wait(run: Run, node: Node, event: Waiting) -> None:
-    _go_on(run, node, event.at)
-    match event:
-        case Queued():
-            node.waiting_for, node.waiting_at = event.limit, event.endpoint
-            if event.endpoint:
-                _at(run, event.endpoint).wait(event.limit, 1)
-        case Loading():
-            node.waiting_for = f"loading {event.model}"
-        case Retrying():
-            node.waiting_for = "retry"
-            _void(node)
-        case Loaded():
-            return
-        case _:
-            assert_never(event)
-    node.waiting_since = event.at
-
-
-def _go_on(run: Run, node: Node, at: float) -> None:
-    """Nothing keeps the node any more."""
-    waited = 0.0 if node.waiting_since is None else at - node.waiting_since
-    if node.waiting_at:
-        _at(run, node.waiting_at).wait(node.waiting_for, -1)
-        _at(run, node.waiting_at).waited += waited
-    node.waited += waited
-    node.waiting_for, node.waiting_at, node.waiting_since = "", "", None
-
-
-def _exchange(run: Run, node: Node, event: Sent | Received | FellBack | Repairing) -> None:
-    _go_on(run, node, event.at)
-    _land(run, node)
-    match event:
-        case Sent():
-            _at(run, event.endpoint).send()
-            node.sent += 1
-            node.endpoint = event.endpoint
-            node.profile, node.provider, node.model = event.profile, event.provider, event.model
-            node.context_window = event.context_window
-        case Received():
-            node.taken = event.usage.total
-            _spend(run, node, event)
-        case FellBack():
-            node.fell_back.append((event.instead_of or node.profile or node.model, event.failure))
-            _void(node)
-        case Repairing():
-            _void(node)
-        case _:
-            assert_never(event)
-
-
-def _land(run: Run, node: Node) -> None:
-    """No attempt is under way any more."""
-    if node.endpoint:
-        _at(run, node.endpoint).running -= 1
-        node.endpoint = ""
-
-
-def _at(run: Run, endpoint: str) -> EndpointUse:
-    return run.endpoints.setdefault(endpoint, EndpointUse())
-
-
-def _void(node: Node) -> None:
-    """What has come of its reply does not count."""
-    node.pieces.clear()
-    node.thinking.clear()
-
-
-def _end(run: Run, node: Node, status: Status, at: float, cause: str = "") -> None:
-    _go_on(run, node, at)
-    _land(run, node)
-    node.status, node.cause, node.ended_at = status, cause, at
-
-
-def _spend(run: Run, node: Node, event: Received) -> None:
-    usage, cost = event.usage, event.cost
-    if not (usage.total or cost):
-        return
-    if cost is None:
-        run.unpriced.add(event.model or node.model)
-    run.models.setdefault(event.model or node.model, Spending()).add(usage, cost)
-    spender: Node | Run | None = node
-    while spender is not None:
-        spender.usage += usage
-        if cost is not None:
-            spender.cost = (spender.cost or 0.0) + cost
-        if isinstance(spender, Run):
-            break
-        spender = run.nodes[spender.parent] if spender.parent else run
+def _submit(run: Run, event: Submitted) -> None:
+    node = Node(event.node, event.body, event.depends_on, event.parent, event.phase, event.item)
+    if (before := run.nodes.get(event.node)) is not None:  # what it took is not undone by deciding it again
+        node.children, node.earlier, node.waited, node.sent = before.children, before.seconds or 0.0, before.waited, before.sent
+        node.usage, node.cost, node.unpriced, node.charged = before.usage, before.cost, before.unpriced, before.charged
+    elif event.parent:
+        run.nodes[event.parent].children.append(event.node)
+    run.nodes[event.node] = node
 
 
 def finished(run: Run) -> str:

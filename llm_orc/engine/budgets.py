@@ -89,6 +89,7 @@ def budgeted(ask: Ask, budgets: Sequence[Budget], pricing: Pricing | None, card:
             nonlocal spent
             if isinstance(event, Sent):
                 spent = most  # until it is known better: who is cut off may be billed all the same
+                event = replace(event, most=most)
             tell(event)
 
         try:

@@ -1,11 +1,11 @@
 """Makes a plan happen, and tells everything that does."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from llm_orc.domain.ensemble import EnsembleAgent, FanOut
+from llm_orc.domain.ensemble import EnsembleAgent
 from llm_orc.domain.event import (
     Answered,
     Cancelled,
@@ -16,39 +16,50 @@ from llm_orc.domain.event import (
     Happening,
     Received,
     Repairing,
+    Resumed,
     Retrying,
     RunEnded,
     RunStarted,
     Skipped,
     Started,
     Submitted,
+    Warned,
 )
 from llm_orc.domain.gather import gathered
 from llm_orc.domain.message import NO_USAGE, FailedError, Failure, Kind, Outcome, Reply, Tell
+from llm_orc.domain.past import NO_PAST, Past, told_apart
 from llm_orc.domain.plan import Plan, PlannedAgent
 from llm_orc.domain.profile import Profile
 from llm_orc.domain.result import result_of
-from llm_orc.domain.said import MISSING, ProfileItem, SaidByAll, Scope, json_of, selected
+from llm_orc.domain.said import MISSING, Scope
 from llm_orc.engine.agents import Call
 from llm_orc.engine.asks import Turn
 from llm_orc.engine.budgets import Budget
 from llm_orc.engine.causes import common_failure, wanted
+from llm_orc.engine.items import items_of, width_of
 from llm_orc.engine.limits import Place, Stopwatch, Wish
 from llm_orc.engine.means import Means
 from llm_orc.engine.slots import Slots
 
-DEFAULT_WIDTH = 64
-"""Children of a fan-out that are open at once where no smaller bound is known."""
 
-
-async def perform(plan: Plan, text: str, means: Means, tell: Tell, *, run: str, stop: asyncio.Future[Cause] | None = None) -> None:
+async def perform(
+    plan: Plan,
+    text: str,
+    means: Means,
+    tell: Tell,
+    *,
+    run: str,
+    past: Past = NO_PAST,
+    stop: asyncio.Future[Cause] | None = None,
+) -> None:
     """Run the plan on the input, telling every event with its number and time; `stop`, once set, ends it early.
 
     A failed agent is an event, not an exception. Cancelling this task ends the run as an interrupt does.
+    With a `past` the run goes on: what has succeeded there is not repeated, and all else is decided again.
     """
-    told = _numbered(tell, means)
-    told(RunStarted(run, plan.ensemble.name, plan.phases, plan.leaves, text, plan.variables))
-    whole = OpenRun(plan, text, means, told)
+    told = _numbered(tell, means, past.seq)
+    told(Resumed(run) if past.seq else RunStarted(run, plan.ensemble.name, plan.phases, plan.leaves, text, plan.variables))
+    whole = OpenRun(plan, text, means, told, past)
     work = asyncio.create_task(whole.perform())
     ended = stop if stop is not None else asyncio.get_running_loop().create_future()
     cause: Cause = "interrupt"
@@ -81,8 +92,7 @@ def _raise_bug(work: asyncio.Task[None]) -> None:
         raise error
 
 
-def _numbered(tell: Tell, means: Means) -> Tell:
-    last = 0
+def _numbered(tell: Tell, means: Means, last: int) -> Tell:
 
     def told(event: Happening) -> None:
         nonlocal last
@@ -100,6 +110,8 @@ class OpenRun:
     text: str
     means: Means
     tell: Tell
+    past: Past = NO_PAST
+    """What the whole run had come to, if it is gone on with."""
     parent: str = ""
     """The id of the ensemble agent whose child run this is."""
     places: tuple[Place, ...] = ()
@@ -108,7 +120,9 @@ class OpenRun:
     """From the inner run's to the outer's."""
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     """Of the ensemble's own agents, by name, as they end."""
-    _tasks: dict[str, asyncio.Task[Outcome]] = field(default_factory=dict)
+    _tasks: dict[str, asyncio.Future[Outcome]] = field(default_factory=dict)
+    _standing: set[str] = field(default_factory=set)
+    """Those of them that are not decided again."""
     _group: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
 
     async def perform(self) -> None:
@@ -116,7 +130,7 @@ class OpenRun:
         if self.plan.max_parallel is not None:
             self.places = (Place(Slots("max_parallel", self.plan.max_parallel)), *self.places)
         if self.plan.max_cost is not None:
-            self.budgets = (Budget(self.plan.max_cost), *self.budgets)
+            self.budgets = (Budget(self.plan.max_cost, self.past.charged), *self.budgets)
         phased = self.plan.ensemble.execution == "phased"
         async with self._group:
             # With exceptions as values a gather waits for all: else, cut off, the group would cancel a second time who is still tidying up.
@@ -126,6 +140,7 @@ class OpenRun:
                 agents = [self._submit_agent(self.plan.agents[name], barrier) for name in names]
                 phases.append(asyncio.gather(*agents, return_exceptions=True))
             await asyncio.gather(*phases, return_exceptions=True)
+        self._warn_of_what_is_old()
 
     def submit(
         self,
@@ -136,18 +151,37 @@ class OpenRun:
         parent: str,
         item: Any = MISSING,
         index: int = 0,
-    ) -> asyncio.Task[Outcome]:
-        """Add a node; it starts when its dependencies are done and the limits allow. Its task never fails: a failure is its outcome."""
+    ) -> asyncio.Future[Outcome]:
+        """Add a node; it starts when its dependencies are done and the limits allow. It never fails: a failure is its outcome."""
+        which = "" if item is MISSING else told_apart(item)
+        if self.past.stands(id, which):
+            return self._stood(planned, id, item)
         needs = tuple(f"{self._prefix}{name}" for name in planned.depends_on) if item is MISSING else ()
-        self.tell(Submitted(id, planned.agent.body, needs, parent, planned.phase))
+        self.tell(Submitted(id, planned.agent.body, needs, parent, planned.phase, which))
         node = Node(self, planned, id, item, index)
         return self._group.create_task(node.outcome(depends_on), name=id)
+
+    def _stood(self, planned: PlannedAgent, id: str, item: Any) -> asyncio.Future[Outcome]:  # noqa: A002
+        outcome = self.past.outcome(id, planned)
+        if item is MISSING:
+            self.outcomes[planned.name] = outcome
+            self._standing.add(planned.name)
+        stood: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        stood.set_result(outcome)
+        return stood
+
+    def _warn_of_what_is_old(self) -> None:
+        for name in self._standing:
+            needs = set(self.plan.agents[name].depends_on) - self._standing
+            if news := [need for need in needs if self.past.differs(f"{self._prefix}{need}", self.outcomes[need])]:
+                what = f"stands as it was made, without the new reply of {', '.join(sorted(news))}"
+                self.tell(Warned(f"{self._prefix}{name}", what))
 
     @property
     def _prefix(self) -> str:
         return f"{self.parent}/" if self.parent else ""
 
-    def _submit_agent(self, planned: PlannedAgent, barrier: Iterable[asyncio.Future[Any]]) -> asyncio.Task[Outcome]:
+    def _submit_agent(self, planned: PlannedAgent, barrier: Iterable[asyncio.Future[Any]]) -> asyncio.Future[Outcome]:
         needs = [self._tasks[name] for name in planned.depends_on]
         task = self.submit(planned, [*needs, *barrier], id=f"{self._prefix}{planned.name}", parent=self.parent)
         self._tasks[planned.name] = task
@@ -168,7 +202,7 @@ class Node:
     id: str
     item: Any
     index: int
-    _children: list[asyncio.Task[Outcome]] = field(default_factory=list)
+    _children: list[asyncio.Future[Outcome]] = field(default_factory=list)
     _received: list[Received] = field(default_factory=list)
     _pieces: list[str] = field(default_factory=list)
     """What has come of its reply, for the case that its clock ends it."""
@@ -215,6 +249,8 @@ class Node:
 
     def _with_expenses(self, outcome: Outcome) -> Outcome:
         parts: list[Received | Outcome] = [*self._received, *outcome.children]
+        if not (self.planned.agent.fan_out and self.item is MISSING):
+            parts.append(self.run.past.spent(self.id))
         costs = [part.cost for part in parts if part.cost is not None]
         cost = sum(costs) if len(costs) == len(parts) else None
         usage = sum((part.usage for part in parts), NO_USAGE)
@@ -265,7 +301,8 @@ class Node:
         turn = Turn(Started(self.id))
         text = Call(self.id, self.planned, scope, turn, self.run.means, self.run.tell).work() or plan.ensemble.default_task or ""
         self.run.tell(Started(self.id, text))
-        child = OpenRun(plan, text, self.run.means, self._tell, self.id, self.run.places, watches, self.run.budgets)
+        past = self.run.past.within(self.id, text)
+        child = OpenRun(plan, text, self.run.means, self._tell, past, self.id, self.run.places, watches, self.run.budgets)
         try:
             async with asyncio.timeout(plan.timeout_seconds):
                 await child.perform()
@@ -281,12 +318,12 @@ class Node:
     # Fan-out
 
     async def _fanned_out(self, scope: Scope) -> Outcome:
-        items = self._items(scope)
+        items = items_of(self.planned, scope)
         self.run.tell(Started(self.id, items=len(items)))
-        window = asyncio.Semaphore(self._width())
+        window = asyncio.Semaphore(width_of(self.planned, self.run.places, self.run.means))
         for index, item in enumerate(items):
             await window.acquire()
-            child = self.run.submit(self._planned_item(index), id=f"{self.id}[{index}]", parent=self.id, item=item, index=index)
+            child = self.run.submit(self.planned.of_item(index), id=f"{self.id}[{index}]", parent=self.id, item=item, index=index)
             child.add_done_callback(lambda _: window.release())
             self._children.append(child)
         if self._children:
@@ -300,41 +337,3 @@ class Node:
 
     def _ended_children(self) -> tuple[Outcome, ...]:
         return tuple(child.result() for child in self._children if child.done() and not child.cancelled())
-
-    def _planned_item(self, index: int) -> PlannedAgent:
-        planned = self.planned
-        if not planned.variants:
-            return planned
-        variant = planned.variants[index]
-        return replace(planned, profile=variant.profile, child=variant.child)
-
-    def _items(self, scope: Scope) -> Sequence[Any]:
-        planned, agent = self.planned, self.planned.agent
-        if planned.variants:
-            return [ProfileItem(variant.name) for variant in planned.variants]
-        if planned.items is not None:
-            items, whence = planned.items.value(scope), "'items'"
-        elif isinstance(agent.fan_out, FanOut):
-            items, whence = agent.fan_out.items, "'items'"
-        else:
-            source = planned.depends_on[0]
-            outcome, whence = scope.outcomes[source], f"the reply of '{source}'"
-            items = selected(source, outcome, agent.input_key) if agent.input_key else json_of(source, outcome)
-        if isinstance(items, SaidByAll):
-            items = list(items)
-        if isinstance(items, Mapping | str) or not isinstance(items, Sequence):
-            raise FailedError(Failure(Kind.MALFORMED, f"{whence} is no list", "fan_out needs a JSON list to go over"))
-        return items
-
-    def _width(self) -> int:
-        """How many children are open at once: no more than the narrowest bound they all have to pass."""
-        own = self.planned.agent.fan_out.max_parallel if isinstance(self.planned.agent.fan_out, FanOut) else None
-        if own is not None:
-            return own
-        sizes = [place.slots.size for place in self.run.places]
-        profile = self.planned.profile
-        if profile is not None and self.run.means.reachable(profile):
-            sizes.append(self.run.means.bounds.of(self.run.means.endpoint(profile)).size)
-        elif self.planned.agent.body in {"script", "command"}:
-            sizes.append(self.run.means.bounds.programs.size)
-        return min((size for size in sizes if size is not None), default=DEFAULT_WIDTH)

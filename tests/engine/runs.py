@@ -10,7 +10,8 @@ from llm_orc.domain.ensemble import Ensemble
 from llm_orc.domain.event import Cause, Happening
 from llm_orc.domain.message import Ask, FailedError, Failure, Kind, Reply, Request, Tell
 from llm_orc.domain.model import ModelCard
-from llm_orc.domain.plan import Choices
+from llm_orc.domain.past import NO_PAST, Past
+from llm_orc.domain.plan import Choices, Plan
 from llm_orc.domain.price import FREE, Pricing
 from llm_orc.domain.profile import Endpoint, Profile
 from llm_orc.domain.resolve import resolve
@@ -78,11 +79,24 @@ class Lab:
         *,
         stop_after: tuple[float, Cause] | None = None,
         offline: bool = False,
+        past: Run | None = None,
         **choices: Any,
     ) -> Run:
-        """Likewise, in the loop that runs."""
+        """Likewise, in the loop that runs; `past` is gone on with."""
         plan = resolve(Ensemble.model_validate({"name": "test", **ensemble}), self.profiles, self.ensembles, Choices(**choices))
-        run, loop = Run(), asyncio.get_running_loop()
+        return await self.carried_out(plan, text, stop_after=stop_after, offline=offline, past=past)
+
+    async def carried_out(
+        self,
+        plan: Plan,
+        text: str,
+        *,
+        stop_after: tuple[float, Cause] | None = None,
+        offline: bool = False,
+        past: Run | None = None,
+    ) -> Run:
+        """Likewise, of a plan."""
+        run, loop = past or Run(), asyncio.get_running_loop()
 
         def tell(event: Happening) -> None:
             self.events.append(event)
@@ -106,7 +120,7 @@ class Lab:
             stream=bool(self.shown),
             shown=self.shown,
         )
-        await perform(plan, text, means, tell, run="r", stop=stop)
+        await perform(plan, text, means, tell, run="r", past=Past.of(past) if past else NO_PAST, stop=stop)
         return run
 
 
