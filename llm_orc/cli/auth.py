@@ -67,10 +67,13 @@ def add(ctx: typer.Context, provider: Provider, name: Name = "", store: Where = 
     _check_provider(provider)
     where = keychain.store(_store(store))
     key = secret(terminal, f"key of {provider}", f"llm-orc auth add {provider}")
-    if not no_check and (failure := _tried(terminal, [(provider, Given("your input", key))])[0]):
+    tried = Tried() if no_check else _tried(terminal, [(provider, Given("your input", key))])[0]
+    if failure := tried.failure:
         if failure.kind is Kind.AUTHENTICATION:
             failure = replace(failure, hint=f"check that it is whole, and a key of {provider}")
         return _fail(terminal, failure, "nothing was kept; --no-check keeps it all the same")
+    if not no_check and not tried.works:
+        terminal.say(f"note: not checked, as {NOBODY_TO_ASK.format(provider=provider)}\n")
     unlock(terminal, keychain, [where])
     _say_kept(terminal, keychain, keychain.add(provider, name or None, key, where), chosen=bool(store))
     return 0
@@ -165,14 +168,34 @@ def asked(ctx: typer.Context, provider: AnyProvider = "", name: Name = "", json:
     if not chosen:
         raise ProblemError(_missing(keychain, provider, name, f"add one: llm-orc auth add {provider or 'PROVIDER'}"))
     unlock(terminal, keychain, [each.kept.store for each in chosen if each.kept])
-    failures = _tried(terminal, [(each.provider, each.credential) for each in chosen])
+    tried = _tried(terminal, [(each.provider, each.credential) for each in chosen])
     if json:
-        told = [{"works": each is None, "cause": each and each.what, "hint": each and each.hint} for each in failures]
-        _print_json(terminal, [entry.row() | more for entry, more in zip(chosen, told, strict=True)])
+        _print_json(terminal, [entry.row() | each.row() for entry, each in zip(chosen, tried, strict=True)])
     else:
-        said = ["works" if each is None else f"{each.what}; {each.hint}" for each in failures]
-        _print(terminal, [(*entry.cells(), cause) for entry, cause in zip(chosen, said, strict=True)])
-    return 1 if any(failures) else 0
+        _print(terminal, [(*entry.cells(), each.said(entry.provider)) for entry, each in zip(chosen, tried, strict=True)])
+    return 1 if any(each.failure for each in tried) else 0
+
+
+NOBODY_TO_ASK = "no profile says where {provider} listens"
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What a provider said to a key."""
+
+    works: bool | None = None
+    """None where nobody can be asked."""
+    failure: "Failure | None" = None
+
+    def said(self, provider: str) -> str:
+        """For people."""
+        if self.failure:
+            return f"{self.failure.what}; {self.failure.hint}"
+        return "works" if self.works else f"not checked: {NOBODY_TO_ASK.format(provider=provider)}"
+
+    def row(self) -> dict[str, Any]:
+        """For programs."""
+        return {"works": self.works, "cause": self.failure and self.failure.what, "hint": self.failure and self.failure.hint}
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,8 +298,8 @@ def _missing(keychain: "Keychain", provider: str, name: str, hint: str) -> Probl
     return Problem(f"{what} is kept{under}", hint=f"there are: --name {' or '.join(names)}" if names else hint)
 
 
-def _tried(terminal: "Terminal", credentials: "Sequence[tuple[str, Credential]]") -> "list[Failure | None]":
-    """What the providers say to each, all at once; None where it works."""
+def _tried(terminal: "Terminal", credentials: "Sequence[tuple[str, Credential]]") -> list[Tried]:
+    """What the providers say to each, all at once."""
     import asyncio
 
     from llm_orc.app import try_key
@@ -285,17 +308,19 @@ def _tried(terminal: "Terminal", credentials: "Sequence[tuple[str, Credential]]"
 
     layers = read_layers(terminal.where)
 
-    async def tried(provider: str, credential: "Credential") -> "Failure | None":
+    async def tried(provider: str, credential: "Credential") -> Tried:
         try:
-            await try_key(layers, provider, credential)
+            return Tried(await try_key(layers, provider, credential) or None)
         except FailedError as error:
-            return error.failure
+            failure = error.failure
+            if failure.hint.startswith(f"check {credential.origin}: "):  # which this does
+                failure = replace(failure, hint=f"make a new one with the provider, and keep it: llm-orc auth add {provider}")
+            return Tried(works=False, failure=failure)
         except ProblemError as error:
             problem = error.problems[0]
-            return Failure(Kind.INVALID_REQUEST, f"cannot be asked: {problem.what}", problem.hint)
-        return None
+            return Tried(works=False, failure=Failure(Kind.INVALID_REQUEST, f"cannot be asked: {problem.what}", problem.hint))
 
-    async def all_tried() -> "list[Failure | None]":
+    async def all_tried() -> list[Tried]:
         return await asyncio.gather(*(tried(*each) for each in credentials))
 
     return asyncio.run(all_tried())

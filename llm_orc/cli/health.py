@@ -104,17 +104,17 @@ class Examination:
 
     async def _try(self, held: _Held) -> None:
         """Whether the provider lets it in."""
-        failure = None
+        failure, asked = None, False
         try:
             async with asyncio.timeout(self._rest()):
-                await try_key(self.layers, held.provider, held.credential)
+                asked = await try_key(self.layers, held.provider, held.credential)
         except FailedError as error:
             failure = error.failure
         except TimeoutError:
             failure = Failure(Kind.TIMEOUT, f"{held.provider} did not answer in time", "try it alone: llm-orc auth test")
         except ProblemError as error:
             failure = Failure(Kind.INVALID_REQUEST, error.problems[0].what, error.problems[0].hint)
-        works = None if failure and failure.kind not in _REFUSED else not failure
+        works = (asked or None) if failure is None else False if failure.kind in _REFUSED else None
         state = {"cause": failure.what, "hint": failure.hint} if failure else {}
         self._keys[held.credential.identity] = Key(held.provider, held.name, held.credential.origin, held.last_four, works, **state)
 

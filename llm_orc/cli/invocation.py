@@ -21,7 +21,7 @@ from llm_orc.domain.plan import Choices, Plan
 from llm_orc.domain.problem import Problem, ProblemError
 from llm_orc.domain.run import ExitCode, Run
 from llm_orc.render.formats import Format, Paper
-from llm_orc.render.talk import Talk, summary
+from llm_orc.render.talk import Patience, Talk, summary
 
 if TYPE_CHECKING:
     from llm_orc.cli.gate import Gate
@@ -30,7 +30,7 @@ AT_THE_END = ("json", "rich")
 """The formats that have nothing to write before the end."""
 QUIET_UNTIL_THE_END = (*AT_THE_END, "markdown", "text")
 """Likewise unless they stream: a live view may be drawn meanwhile."""
-View = Literal["live", "lines", "none"]
+View = Literal["live", "lines", "waits", "none"]
 """How a person follows a run on stderr: a picture of it, a line per agent as it ends, or nothing before the end."""
 
 
@@ -87,7 +87,9 @@ def _view_for(terminal: Terminal, wanted: Wanted, *, busy: bool) -> View:
     stderr = terminal.stderr
     if wanted.verbose:
         return "lines"
-    if busy or not stderr.is_terminal or stderr.file is None:
+    if stderr.file is not None and not stderr.is_terminal:
+        return "waits"
+    if busy or stderr.file is None:
         return "none"
     from llm_orc.render.live import can_show
 
@@ -157,6 +159,8 @@ class _Call:
                 yield [live.tell]
         elif self.view == "lines":
             yield [Talk(self.terminal.say, self.run, verbose=self.wanted.verbose, color=stderr.color, width=stderr.width).tell]
+        elif self.view == "waits":
+            yield [Patience(self.terminal.say).tell]
         else:
             yield []
 

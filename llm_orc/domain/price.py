@@ -16,7 +16,7 @@ def _counted(value: object) -> object:
     return value
 
 
-Dollars = Annotated[float, BeforeValidator(_counted), Field(ge=0)]
+Dollars = Annotated[float, Field(ge=0), BeforeValidator(_counted)]
 _MILLION = 1_000_000
 _ROUNDED_UP = 1 + 1e-12  # so that a sum of floats is never a hair above its bound
 _AROUND = 64

@@ -11,7 +11,7 @@ from llm_orc.domain.profile import Endpoint, Profile
 from llm_orc.models.anthropic_answer import Answer
 from llm_orc.models.anthropic_wire import AnthropicOptions, body_of, expressible, headers_of, listed, unsent, written
 from llm_orc.models.base import BaseModel, Listed, Reach
-from llm_orc.models.target import Target, aim
+from llm_orc.models.target import Target, aim, refuse_unencrypted
 
 if TYPE_CHECKING:
     from llm_orc.models.anthropic_client import Client
@@ -38,7 +38,7 @@ class Anthropic(BaseModel):
 
     def check(self, profile: Profile) -> None:
         """Raise ProblemError for a base_url that is none, and for options that say what the profile or the ensemble says."""
-        aim(profile, self.reach)
+        refuse_unencrypted(aim(profile, self.reach))
         if taken := written(profile):
             raise ProblemError(*(Problem(f"option '{key}': it is not set there", hint=hint) for key, hint in taken.items()))
 

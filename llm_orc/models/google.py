@@ -17,7 +17,7 @@ from llm_orc.models.address import address
 from llm_orc.models.base import BaseModel, Listed, Reach, checked_options
 from llm_orc.models.google_options import SAID_ELSEWHERE, GoogleOptions, Vertex
 from llm_orc.models.google_wire import Answer, asked
-from llm_orc.models.target import Target, aim
+from llm_orc.models.target import Target, aim, refuse_unencrypted
 
 if TYPE_CHECKING:
     from llm_orc.models.google_client import Line, Offered
@@ -53,7 +53,7 @@ class Google(BaseModel):
             problems.append(Problem(f"'{profile.model}' is no name of a model", hint="such as gemini-2.5-flash; see: llm-orc list models"))
         if problems:
             raise ProblemError(*problems)
-        self._aim(profile, _options(profile))
+        refuse_unencrypted(self._aim(profile, _options(profile)))
 
     def ready(self) -> None:
         """Import the SDK; nothing is opened."""

@@ -16,7 +16,7 @@ from llm_orc.models import base
 from llm_orc.models.base import Listed, Reach
 from llm_orc.models.drained import drained
 from llm_orc.models.ollama_call import LOADING, Call, Options
-from llm_orc.models.target import Target, aim
+from llm_orc.models.target import Target, aim, refuse_unencrypted
 
 if TYPE_CHECKING:
     from llm_orc.models.ollama_wire import Known, Server
@@ -68,7 +68,7 @@ class Ollama(base.BaseModel):
 
     def check(self, profile: Profile) -> None:
         """Raises ProblemError for a server that cannot be, and for options that are none of a chat."""
-        aim(profile, self.reach)
+        refuse_unencrypted(aim(profile, self.reach))
         wrong = {key: Problem(f"option '{key}' has no place in a chat", hint="leave it out") for key in _NEVER}
         wrong |= {key: Problem(f"option '{key}': no prompt is cut unseen", hint="leave it out; see num_ctx") for key in _CUTTING}
         if problems := [problem for key, problem in sorted(wrong.items()) if key in profile.options]:

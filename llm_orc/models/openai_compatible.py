@@ -18,7 +18,7 @@ from llm_orc.models.drained import drained
 from llm_orc.models.listing import plain
 from llm_orc.models.lmstudio import Shelf, listed_by_lmstudio
 from llm_orc.models.refusals import error_of, parsed, refusal, shortened
-from llm_orc.models.target import aim
+from llm_orc.models.target import aim, refuse_unencrypted
 
 if TYPE_CHECKING:
     from httpx import Response
@@ -50,7 +50,7 @@ class OpenAICompatible(BaseModel):
 
     def check(self, profile: Profile) -> None:
         """Raise ProblemError for a missing or unusable base_url, and for options that are said elsewhere."""
-        aim(profile, self.reach)
+        refuse_unencrypted(aim(profile, self.reach))
         if wrong := [key for key in profile.options if key in SAID_ELSEWHERE]:
             raise ProblemError(*(Problem(f"option '{key}' cannot be set", hint=SAID_ELSEWHERE[key]) for key in wrong))
 

@@ -74,6 +74,13 @@ def aim(profile: Profile, reach: Reach) -> Target:
     return Target(profile.provider, preset, server, found if trusted else None, None if trusted else found, refusal)
 
 
+def refuse_unencrypted(target: Target) -> None:
+    """Raises ProblemError where nothing may be sent there; a key that is lacking is told when it is needed, as another model may answer."""
+    refusal = target.refusal
+    if refusal is not None and refusal.kind is Kind.PERMISSION:
+        raise ProblemError(Problem(refusal.what, hint=refusal.hint))
+
+
 def _unbracketed(origin: str) -> str:
     # An IPv6 address is written with brackets or without.
     return origin.replace("[", "").replace("]", "")

@@ -72,6 +72,20 @@ class Talk:
         return "  ".join((f"{node.id:<{self._widest}}", state, *filter(None, rest))).rstrip()
 
 
+class Patience:
+    """A line for whoever only gets the result, as in a pipe, once a call has to wait long; each reason once."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write = write
+        self._told: set[str] = set()
+
+    def tell(self, event: Happening) -> None:
+        """Write the line, if the event is a long wait for a reason that was not told yet."""
+        if isinstance(event, Retrying) and event.seconds >= LONG and (why := _head(str(event.failure))) not in self._told:
+            self._told.add(why)
+            self._write(f"{event.node} retries in {seconds(event.seconds)}: {why}\n")
+
+
 def _delay(event: Queued | Loading | Retrying | FellBack | Repairing, *, verbose: bool) -> str:
     """Why an agent has no reply yet; nothing where that is not worth a line."""
     match event:

@@ -172,10 +172,34 @@ def test_a_run_asks_for_the_passphrase_of_a_key_that_it_needs(auth: Auth) -> Non
         assert len(server.chats) == 1
 
 
-def test_a_key_that_no_server_is_known_for_cannot_be_tried(auth: Auth) -> None:
+def test_a_key_that_no_server_is_known_for_is_kept_untried(auth: Auth) -> None:
     done = auth("add", "openai-compatible", stdin=KEY)
-    assert ("cannot be asked" in done.err, "--no-check" in done.err, done.code) == (True, True, 1)
-    assert "openai-compatible has no address of its own" in done.err
+    assert (done.code, "note: not checked, as no profile says where openai-compatible listens\n" in done.err) == (0, True)
+    tested = auth("test")
+    assert (tested.code, "not checked: no profile says where" in tested.out) == (0, True)
+    assert auth.here.run("doctor", env=NO_KEYRING).err.count("openai-compatible") == 0
+
+
+def test_a_key_is_tried_where_a_profile_of_the_users_own_says(auth: Auth) -> None:
+    with OpenAIServer(keys=[KEY]) as server, OpenAIServer() as stranger:
+        auth.here.write(".llm-orc/profiles/a-projects.yaml", f"provider: openai-compatible\nmodel: m\nbase_url: {stranger.base_url}\n")
+        auth.here.write("~/.config/llm-orc/profiles/gateway.yaml", f"provider: openai-compatible\nmodel: m\nbase_url: {server.base_url}\n")
+        wrong = auth("add", "openai-compatible", stdin="sk-some-other-key-0123")
+        right = auth("add", "openai-compatible", stdin=KEY)
+        tested = auth("test")
+
+        assert (wrong.code, right.code, tested.code) == (1, 0, 0), wrong.err + right.err + tested.out
+        assert "not checked" not in right.err
+        assert tested.out.split()[-1] == "works"
+        assert stranger.requests == []
+
+
+def test_a_key_that_is_refused_is_not_sent_to_the_same_test_again(auth: Auth) -> None:
+    with OpenAIServer(keys=["sk-another-key-01234567"]) as server:
+        done = auth("test", OPENAI_API_KEY=KEY, OPENAI_BASE_URL=server.base_url)
+
+    assert "llm-orc auth test" not in done.out + done.err
+    assert "keep it: llm-orc auth add openai" in done.out
 
 
 def test_who_has_another_key_of_a_provider_is_told_its_name(auth: Auth) -> None:

@@ -327,3 +327,12 @@ def test_a_hanging_agent_is_ended_by_its_own_clock_and_keeps_what_it_said(projec
     outcome = here.run("invoke", "x", "hi", "--stream")
     assert (outcome.out.strip(), outcome.code, faults_server.counts["hang-middle"]) == ("one two", 1, 1)
     assert "timeout: no reply within 1 s" in outcome.err
+
+
+def test_a_long_wait_is_told_in_a_pipe_too_and_once(project: NewProject, faults_server: FaultServer) -> None:
+    agents = {"agents": [ask(), ask("b")], "limits": {"timeout_seconds": 1}}
+    here = at(project, agents, {"p": profile("p", faults_server.url("429", retry_after="77"))})
+    outcome = here.run("invoke", "x", "hi")
+
+    assert outcome.code == 4
+    assert outcome.err.count(" retries in 1m 17s: rate_limit: ") == 1, outcome.err

@@ -728,12 +728,6 @@ async def test_what_is_no_ollama_says_so(ollama_server: NewOllama) -> None:
     assert f"{server.origin}/v1" in found.hint
 
 
-async def test_another_machine_is_not_sent_anything_unencrypted() -> None:
-    found = await failure(Profile(model="m", provider="ollama", base_url="http://far.example:11434"))
-
-    assert found.kind is Kind.PERMISSION
-
-
 async def test_closing_leaves_no_connection_open(ollama_server: NewOllama) -> None:
     server, second = ollama_server(), Ollama("ollama", Reach())
     await ask(profile(server))

@@ -14,6 +14,7 @@ from llm_orc.models.presets import PRESETS
 from llm_orc.models.registry import BUILT_IN, Models
 from llm_orc.models.target import aim
 from tests.models.asking import KEY, ask, failure, models, profile
+from tests.project import NewProject
 from tests.servers.faults import FaultServer
 from tests.servers.fixtures import NewServer
 from tests.servers.openai import OpenAIServer
@@ -214,21 +215,39 @@ async def test_a_key_that_is_none_is_not_shown(key: str) -> None:
     assert key not in str(failed) + failed.hint
 
 
-async def test_a_key_never_travels_unencrypted_off_this_machine() -> None:
-    async with models(KEYS, trusted="http://models.example:8000") as opened:
-        failed, _ = await failure(opened, profile("http://models.example:8000/v1"))
+@pytest.mark.parametrize(
+    ("trusted", "provider", "what"),
+    [
+        ("http://models.example:8000", "openai-compatible", "the key of openai-compatible (OPENAI_COMPATIBLE_API_KEY)"),
+        ("http://models.example:8000", "vllm", "the request"),
+        ("", "vllm", "the request"),
+        ("", "ollama", "the request"),
+        ("", "anthropic", "the request"),
+        ("", "google", "the request"),
+    ],
+)
+async def test_nothing_travels_unencrypted_off_this_machine(trusted: str, provider: str, what: str) -> None:
+    async with models(KEYS, trusted=trusted) as opened:
+        with pytest.raises(ProblemError) as caught:
+            opened.ask(profile("http://models.example:8000/v1", provider))
 
-    assert failed.kind is Kind.PERMISSION
-    assert failed.what == "the key of openai-compatible (OPENAI_COMPATIBLE_API_KEY) would travel unencrypted to models.example:8000"
-    assert failed.hint == "use https://, tunnel it to localhost, or say insecure: true in the profile"
+    assert [problem.what for problem in caught.value.problems] == [f"{what} would travel unencrypted to models.example:8000"]
+    assert caught.value.problems[0].hint == "use https://, tunnel it to localhost, or say insecure: true in the profile"
 
 
-@pytest.mark.parametrize("trusted", ["", "http://models.example:8000"])
-async def test_nor_does_a_prompt(trusted: str) -> None:
-    async with models(trusted=trusted) as opened:
-        failed, _ = await failure(opened, profile("http://models.example:8000/v1", "vllm"))
+@pytest.mark.parametrize("command", [("validate",), ("plan", "one"), ("invoke", "one", "hello")])
+def test_a_profile_that_would_send_unencrypted_is_wrong_before_anything_runs(command: tuple[str, ...], project: NewProject) -> None:
+    here = project(
+        {".llm-orc/ensembles/one.yaml": "agents:\n  - name: first\n    command: [touch, ran]\n  - {name: a, model_profile: far}\n"},
+        trusted=True,
+    )
+    here.write(".llm-orc/profiles/far.yaml", "provider: vllm\nmodel: m\nbase_url: http://no-such-host.invalid/v1\n")
+    outcome = here.run(*command)
 
-    assert (failed.kind, failed.what) == (Kind.PERMISSION, "the request would travel unencrypted to models.example:8000")
+    assert outcome.code == 2
+    assert "would travel unencrypted to no-such-host.invalid" in outcome.err
+    assert ".llm-orc/ensembles/one.yaml:4:" in outcome.err
+    assert not (here.path / "ran").exists()
 
 
 @pytest.mark.parametrize(("trusted", "key"), [("", None), (FAR, f"Bearer {KEY}")])
