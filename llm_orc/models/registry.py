@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import redirect_stdout
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from llm_orc.domain.message import Ask, FailedError, Failure, Kind, Reply, Request, Tell
@@ -131,12 +132,19 @@ def _of_a_stranger(ask: Ask, name: str) -> Ask:
         except (FailedError, ProblemError):
             raise
         except Exception as error:  # noqa: BLE001 - a stranger's code
-            raise FailedError(
-                Failure(Kind.SERVER, f"the provider '{name}' broke off with {type(error).__name__}", "tell its author")
-            ) from None
+            what = f"the provider '{name}' broke off with {type(error).__name__} at {_place(error)}"
+            raise FailedError(Failure(Kind.SERVER, what, "tell its author")) from None
         if not isinstance(reply, Reply):
             what = f"the provider '{name}' returned {type(reply).__name__}, not a Reply"
             raise FailedError(Failure(Kind.MALFORMED, what, "tell its author"))
         return reply
 
     return asked
+
+
+def _place(error: Exception) -> str:
+    """Where it was raised; its text may hold anything."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else "no known place"

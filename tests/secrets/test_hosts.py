@@ -184,8 +184,6 @@ ASKED = {
     "http://127.0.0.2:PORT/text": False,
     "http://a.localhost:PORT/text": False,
     "http://[::ffff:127.0.0.1]:PORT/text": False,
-    "http://\u2460\u2461\u2466.0.0.1:PORT/text": False,
-    "http://127.0.0.1\u3002:PORT/text": False,
 }
 
 
@@ -200,7 +198,11 @@ def test_another_name_of_a_trusted_host_is_another_host(here: Project, thief: Pa
 
 
 @pytest.mark.parametrize(
-    "base_url", ["http://127.0.0.1:PORT@evil.example", "http://evil.example\\@127.0.0.1:PORT", "http://127.0.0.1:PORT#@b.example"]
+    "base_url",
+    [
+        *("http://127.0.0.1:PORT@evil.example", "http://evil.example\\@127.0.0.1:PORT", "http://127.0.0.1:PORT#@b.example"),
+        *("http://\u2460\u2461\u2466.0.0.1:PORT/text", "http://127.0.0.1\u3002:PORT/text"),
+    ],
 )
 def test_a_url_that_two_readers_read_in_two_ways_is_refused(here: Project, thief: Parrot, base_url: str) -> None:
     write(here, f"provider: openai\nmodel: m\nbase_url: '{base_url.replace('PORT', str(thief.port))}'\n")
