@@ -238,7 +238,8 @@ class Frame:
     def _totals(self) -> Row:
         run = self.view.run
         cost = cost_of(run, unpriced=bool(run.unpriced))
-        parts = (_states(self.view.counts), tokens(run.usage), cost, seconds(self.now - run.started_at - run.paused) if run.started_at else "")
+        took = seconds(self.now - run.started_at - run.paused) if run.started_at else ""
+        parts = (_states(self.view.counts), tokens(run.usage), cost, took)
         return [Segment("  ".join(filter(None, parts)))]
 
 

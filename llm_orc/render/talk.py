@@ -149,7 +149,8 @@ def _without_reply(run: Run, status: Status, *, color: bool) -> Iterator[str]:
     for node in run.nodes.values():
         if node.status == status:
             groups.setdefault(node.cause, []).append(node.id)
-    return (_group(status, names, cause, color=color) for cause, names in groups.items())
+    said = {status: ENDS.get(run.cause, "")}  # who is cancelled was cut off with the run
+    return (_group(status, names, said.get(cause, cause), color=color) for cause, names in groups.items())
 
 
 def _synthesis(run: Run, *, color: bool) -> Iterator[str]:
@@ -210,7 +211,7 @@ def _group(status: Status, names: Iterable[str], cause: str, *, color: bool) -> 
     known = list(names)
     what = listed(known) if len(known) > 1 else known[0]
     number = f" {counted(len(known), 'agent')}" if len(known) > 1 else ""
-    return f"{ink(status, STATE_COLORS[status], color=color)}{number}  {what}: {one_line(cause)}"
+    return f"{ink(status, STATE_COLORS[status], color=color)}{number}  {what}" + (f": {one_line(cause)}" if cause else "")
 
 
 def _head(cause: str) -> str:
