@@ -149,7 +149,7 @@ def _without_reply(run: Run, status: Status, *, color: bool) -> Iterator[str]:
     for node in run.nodes.values():
         if node.status == status:
             groups.setdefault(node.cause, []).append(node.id)
-    said = {status: ENDS.get(run.cause, "")}  # who is cancelled was cut off with the run
+    said: dict[str, str] = {"cancelled": ENDS.get(run.cause, "")}  # who is cancelled was cut off with the run
     return (_group(status, names, said.get(cause, cause), color=color) for cause, names in groups.items())
 
 
