@@ -11,7 +11,6 @@ if TYPE_CHECKING:
         Defaults,
         Ensemble,
         EnsembleAgent,
-        FanOut,
         FunctionAgent,
         Limits,
         ModelAgent,
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
         TemplateSynthesis,
         Variable,
     )
+    from llm_orc.domain.fan_out import FanOut
     from llm_orc.domain.message import FailedError, Failure, Kind, Message, Reply, Request, Usage
     from llm_orc.domain.problem import Problem, ProblemError
     from llm_orc.domain.profile import Profile

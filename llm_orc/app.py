@@ -18,6 +18,7 @@ from pydantic import SecretStr
 
 from llm_orc.catalog.cards import card, catalog
 from llm_orc.config.layers import Layers
+from llm_orc.config.tree import tree_of
 from llm_orc.credentials import KEYS, are_kept
 from llm_orc.domain.credential import Credential, Given
 from llm_orc.domain.ensemble import Ensemble
@@ -226,6 +227,7 @@ class Session:
             reachable=self._reachable,
             stream=stream,
             shown=shown,
+            tree=tree_of(self.layers),
         )
         for profile in filter(self._reachable, self.plan.profiles()):
             self.models.ready(profile)

@@ -16,6 +16,7 @@ Uses = Callable[[Profile], bool]
 
 def bound_of(session: "Session", text: str | None) -> "Bound":
     """What the plan of a settled session may cost on this input; None is not known yet. Prices are looked up, which may take 0.3 s."""
+    from llm_orc.config.tree import tree_of
     from llm_orc.domain.bound import bound
 
     return bound(
@@ -23,6 +24,7 @@ def bound_of(session: "Session", text: str | None) -> "Bound":
         text,
         lambda profile: session.known.pricing(profile, local=session.models.endpoint(profile).local),
         session.known.card,
+        tree_of(session.layers),
     )
 
 

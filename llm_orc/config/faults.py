@@ -13,7 +13,6 @@ from llm_orc.domain.ensemble import (
     Defaults,
     Ensemble,
     EnsembleAgent,
-    FanOut,
     Limits,
     ModelAgent,
     ModelSynthesis,
@@ -21,6 +20,7 @@ from llm_orc.domain.ensemble import (
     TemplateSynthesis,
     Variable,
 )
+from llm_orc.domain.fan_out import FanOut
 from llm_orc.domain.model import ModelCard, ProviderCard
 from llm_orc.domain.price import Price
 from llm_orc.domain.problem import KeyPath, nearest

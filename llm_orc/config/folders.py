@@ -16,6 +16,8 @@ from llm_orc.domain.read import NAME_PATTERN
 BUILT_IN, USER, PROJECT, CALLED = "built-in", "user", "project", "called"
 SUFFIXES = (".yaml", ".yml")
 UNTRUSTED = "if you know what is in this project: llm-orc trust"
+MAGIC = frozenset("*?[")
+"""What makes a pattern of the name of a file."""
 _NAME = re.compile(rf"(?:examples/)?{NAME_PATTERN[1:-1]}")
 
 
@@ -84,6 +86,15 @@ class FolderFiles:
     def trusted(self) -> bool:
         """Whether its scripts and commands may run."""
         return self.folder.trusted
+
+    @property
+    def bounds(self) -> str | None:
+        """The folder that its agents may read files of; None where the user trusts whoever wrote it."""
+        return None if self.folder.trusted else str(self.folder.root)
+
+    def beyond(self, name: str) -> Problem | None:
+        """What keeps its agents from reading the files of this name or pattern; a problem without a place."""
+        return self.folder.out_of_bounds(self.folder.where.cwd / fixed_part(name), name)
 
     def text(self, name: str) -> str:
         """The text of a prompt or template; raises ProblemError without a place."""
@@ -164,6 +175,13 @@ def folder_of(file: Path, known: Iterable[Folder], where: Surroundings) -> Folde
     marked = (above for above in (own, *own.parents) if surely((above / ".git").exists) or surely((above / ".llm-orc").is_dir))
     root = next((above for above in marked if above != real(where.home)), own)
     return Folder(CALLED, home, root, is_trusted(root, where), where)
+
+
+def fixed_part(name: str) -> str:
+    """What stands before the first part of a name that is a pattern."""
+    parts = name.split("/")
+    fixed = next((index for index, part in enumerate(parts) if MAGIC & set(part)), len(parts))
+    return "/".join(parts[:fixed]) or ("/" if name.startswith("/") else ".")
 
 
 def project_folder(where: Surroundings) -> Path | None:

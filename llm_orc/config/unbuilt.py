@@ -14,7 +14,7 @@ UNBUILT: dict[str, tuple[str, ...]] = {
     ),
     "ensemble": ("cache",),
     "limits": (),
-    "fan_out": ("files", "chunks", "tokens", "overlap", "errors", "pattern", "group_by"),
+    "fan_out": (),
     "synthesis": (
         "document",
         "attachments",

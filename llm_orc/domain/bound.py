@@ -1,22 +1,24 @@
 """What a plan can cost at most, before anything is sent: the worst case of every request, added up."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 from math import inf
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from llm_orc.domain.ensemble import FanOut, ModelAgent
+from llm_orc.domain.ensemble import ModelAgent
+from llm_orc.domain.expected import Expected
 from llm_orc.domain.extent import Extent, extent
 from llm_orc.domain.length import Lengths, Many
-from llm_orc.domain.message import FailedError, Message
+from llm_orc.domain.message import Message
 from llm_orc.domain.model import ModelCard
 from llm_orc.domain.plan import Plan, PlannedAgent, Variant
 from llm_orc.domain.price import Pricing, most_tokens
 from llm_orc.domain.profile import AUTO, Profile
 from llm_orc.domain.prompt import Template
-from llm_orc.domain.said import Scope, identifier, text_of
+from llm_orc.domain.said import identifier, text_of
+from llm_orc.domain.tree import Tree
 
 RETOLD = 4
 """Tokens that one token of a reply may be where it is read: by another model, with the escapes of JSON, as UTF-8."""
@@ -49,6 +51,8 @@ class Bound:
 
     shares: tuple[Share, ...]
     max_cost: float | None = None
+    items: Mapping[str, float] = field(default_factory=dict)
+    """How many children a fan-out has at most; infinite where that is not known."""
 
     @property
     def once(self) -> float:
@@ -78,10 +82,11 @@ Priced = Callable[[Profile], Pricing | None]
 Carded = Callable[[Profile], ModelCard]
 
 
-def bound(plan: Plan, text: str | None, pricing: Priced, card: Carded) -> Bound:
-    """What a run of the plan on this input may cost; an input of None is not known yet."""
+def bound(plan: Plan, text: str | None, pricing: Priced, card: Carded, tree: Tree | None = None) -> Bound:
+    """What a run of the plan on this input may cost; an input of None is not known yet, and without a tree no file is looked for."""
     given = _Text(inf) if text is None else _Text.of(text)
-    return Bound(tuple(_Reading(plan, given, _Terms(pricing, card)).shares()), plan.max_cost)
+    reading = _Reading(plan, given, _Terms(pricing, card, tree))
+    return Bound(tuple(reading.shares()), plan.max_cost, {name: many.number for name, many in reading.items.items()})
 
 
 class _Text(NamedTuple):
@@ -108,6 +113,7 @@ class _Terms:
 
     pricing: Priced
     card: Carded
+    tree: Tree | None = None
 
     def length(self, profile: Profile) -> float:
         """Tokens that a reply is not longer than."""
@@ -157,6 +163,8 @@ class _Reading:
     """Tokens that an agent's reply is not above where it is read."""
     gathered: dict[str, Many] = field(default_factory=dict)
     """Of a fan-out: its children's replies."""
+    items: dict[str, Many] = field(default_factory=dict)
+    """Of a fan-out: what it goes over."""
 
     def shares(self) -> list[Share]:
         """Of every agent, children's included; afterwards it is known how long the replies may be."""
@@ -171,10 +179,15 @@ class _Reading:
             return inf
         return sum(self.replies[name] + len(name) + HEADING for name in self.plan.leaves)
 
+    def _expected(self, planned: PlannedAgent) -> Many:
+        expected = Expected(self.plan, self.input.known, self.input.tokens, self.replies, self.gathered, self.terms.tree)
+        self.items[planned.name] = expected.items(planned)
+        return self.items[planned.name]
+
     # One agent
 
     def _agent(self, planned: PlannedAgent) -> Iterator[Share]:
-        items = self._items(planned) if planned.agent.fan_out else None
+        items = self._expected(planned) if planned.agent.fan_out else None
         own = _Own(items.largest if items and not planned.variants else self.input.tokens, items.largest if items else 0)
         variants = planned.variants or (Variant("", planned.profile, planned.child),)
         each: list[float] = []
@@ -239,39 +252,6 @@ class _Reading:
                 return HEADING
             case _:
                 return inf
-
-    # Fan-out
-
-    def _items(self, planned: PlannedAgent) -> Many:
-        if planned.variants:
-            return Many(len(planned.variants), max(len(variant.name) for variant in planned.variants))
-        if source := self._source(planned):
-            return self.gathered.get(source) or Many(inf, self.replies[source])
-        fan_out = planned.agent.fan_out
-        value = self._listed(planned.items) if planned.items else fan_out.items if isinstance(fan_out, FanOut) else None
-        if not isinstance(value, Sequence) or isinstance(value, str):
-            return Many(inf, inf)
-        return Many(len(value), max((_Text.of(text_of(each)).tokens for each in value), default=0))
-
-    def _source(self, planned: PlannedAgent) -> str:
-        """The fan-out whose children's replies are the items, if it is that."""
-        if planned.agent.fan_out is True:
-            source = self.plan.agents.get(planned.depends_on[0])
-            return source.name if source and source.agent.gather == "list" and not planned.agent.input_key else ""
-        parts = planned.items.plain if planned.items else None
-        if parts is None or len(parts) != 3 or parts[1].count(".") != 1:
-            return ""
-        below = parts[1].partition(".")[2]
-        return next((name for name in self.gathered if parts[1].startswith("agents.") and identifier(name) == identifier(below)), "")
-
-    def _listed(self, items: Template) -> Any:
-        """The items, where they follow from what is known."""
-        if items.names.agents or ("input" in items.names.top and self.input.known is None):
-            return None
-        try:
-            return items.value(Scope(self.input.known or "", self.plan.variables, {}))
-        except FailedError:
-            return None
 
 
 def _times(share: Share, number: float) -> Share:

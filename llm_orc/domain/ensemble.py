@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
+from llm_orc.domain.fan_out import FanOut, Positive
 from llm_orc.domain.files import Files, NoFiles
 from llm_orc.domain.model import Capability
 from llm_orc.domain.problem import Source
@@ -13,7 +14,6 @@ from llm_orc.domain.profile import Parameters
 from llm_orc.domain.read import Name, Read
 from llm_orc.domain.secret import names_key
 
-Positive = Annotated[int, Field(ge=1)]
 Function = Callable[[str], Awaitable[Any]]
 Seconds = Annotated[float, Field(gt=0)]
 SYNTHESIS = "synthesis"
@@ -42,23 +42,6 @@ def _runnable(words: tuple[str, ...]) -> tuple[str, ...]:
 
 
 EnvironmentNames = tuple[Annotated[str, AfterValidator(_no_key)], ...]
-
-
-class FanOut(Read):
-    """One child per item of a list; exactly one of `items` and `profiles`."""
-
-    items: str | list[Any] | None = None
-    """A template that gives a list, or the list itself."""
-    profiles: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
-    """One child per profile, to compare models."""
-    max_parallel: Positive | None = None
-    """How many children run at once."""
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        if (self.items is None) == (self.profiles is None):
-            raise ValueError("fan_out takes exactly one of 'items' and 'profiles'")
-        return self
 
 
 class Common(Read):

@@ -4,7 +4,8 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from llm_orc.domain.ensemble import SYNTHESIS, Agent, FanOut
+from llm_orc.domain.ensemble import SYNTHESIS, Agent
+from llm_orc.domain.fan_out import FanOut
 from llm_orc.domain.plan import PlannedAgent
 from llm_orc.domain.problem import KeyPath, nearest
 

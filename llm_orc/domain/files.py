@@ -13,6 +13,15 @@ class Files(Protocol):
         """Whether its scripts and commands may run."""
         ...
 
+    @property
+    def bounds(self) -> str | None:
+        """The folder that its agents may read files of; None where the user trusts whoever wrote it."""
+        ...
+
+    def beyond(self, name: str) -> Problem | None:
+        """What keeps its agents from reading the files of this name or pattern; a problem without a place."""
+        ...
+
     def text(self, name: str) -> str:
         """The text of a prompt or template; raises ProblemError without a place."""
         ...
@@ -30,6 +39,10 @@ class NoFiles:
     """What an ensemble without a folder has."""
 
     trusted = True
+    bounds = None
+
+    def beyond(self, name: str) -> None:
+        """Who writes Python may read everything."""
 
     def text(self, name: str) -> str:
         """Nothing can be read."""

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from llm_orc.domain.ensemble import Agent, Ensemble, FanOut, ModelAgent
+from llm_orc.domain.ensemble import Agent, Ensemble, ModelAgent
+from llm_orc.domain.fan_out import FanOut
 from llm_orc.domain.plan import Choices, PlannedAgent, Variant
 from llm_orc.domain.problem import KeyPath, Place, Problem, ProblemError, nearest
 from llm_orc.domain.profile import DefaultProfile, Profile

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from llm_orc.domain.item import Item
 from llm_orc.domain.said import printed
 
 _TAG = re.compile(r"\{\{ *((?:input|item|index|(?:agents|variables)\.[A-Za-z_]\w*)(?:\.[A-Za-z_]\w*)*) *\}\}", re.ASCII)
@@ -27,6 +28,6 @@ def filled(parts: Sequence[str], names: Mapping[str, Any], attribute: Callable[[
         name, *below = parts[place].split(".")
         value = names[name] if name in names else missing(name)
         for key in below:
-            value = attribute(value, key)
+            value = value.parts[key] if isinstance(value, Item) and key in value.parts else attribute(value, key)
         whole[place] = str(printed(value))
     return "".join(whole)

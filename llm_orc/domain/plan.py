@@ -5,7 +5,9 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
-from llm_orc.domain.ensemble import SYNTHESIS, Agent, AgentSynthesis, Ensemble, FanOut, ModelAgent, Retry
+from llm_orc.domain.ensemble import SYNTHESIS, Agent, AgentSynthesis, Ensemble, ModelAgent, Retry
+from llm_orc.domain.fan_out import FanOut
+from llm_orc.domain.files import Files
 from llm_orc.domain.message import Outcome
 from llm_orc.domain.model import Capability
 from llm_orc.domain.problem import KeyPath, Problem
@@ -70,6 +72,8 @@ class PlannedAgent:
     """Of an ensemble agent."""
     program: str | None = None
     """Of a script agent: the absolute path."""
+    files: Files | None = None
+    """Where files are looked up."""
     phase: int = 0
     path: KeyPath = ()
     """Where it stands in its file."""

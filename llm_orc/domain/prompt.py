@@ -9,6 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from llm_orc.domain.files import Files
+from llm_orc.domain.item import Item
 from llm_orc.domain.message import FailedError, Failure, Kind
 from llm_orc.domain.plain import filled, split_plain
 from llm_orc.domain.problem import Problem, ProblemError, nearest
@@ -284,6 +285,7 @@ def _environment() -> "SandboxedEnvironment":
         @property
         def _undefined_message(self) -> str:
             name, owner = self._undefined_name, self._undefined_obj
+            owner = owner.parts if isinstance(owner, Item) else owner
             if self._undefined_hint:
                 return self._undefined_hint
             if isinstance(owner, Mapping):
@@ -302,8 +304,9 @@ def _environment() -> "SandboxedEnvironment":
             return super().call_binop(context, operator, left, right)
 
         def getattr(self, obj: Any, attribute: str) -> Any:
-            if isinstance(obj, Mapping) and attribute in obj:
-                return obj[attribute]
+            keys = obj.parts if isinstance(obj, Item) else obj
+            if isinstance(keys, Mapping) and attribute in keys:
+                return keys[attribute]
             return super().getattr(obj, attribute)
 
     environment = Sandbox(undefined=Nothing, finalize=printed, keep_trailing_newline=True, autoescape=False)

@@ -11,13 +11,13 @@ from llm_orc.domain.ensemble import (
     CommandAgent,
     Ensemble,
     EnsembleAgent,
-    FanOut,
     ModelAgent,
     ModelSynthesis,
     Prompted,
     ScriptAgent,
     TemplateSynthesis,
 )
+from llm_orc.domain.fan_out import FanOut
 from llm_orc.domain.faults import faults_of
 from llm_orc.domain.graph import cycles_of, phases_of
 from llm_orc.domain.naming import Naming, compared
@@ -135,6 +135,7 @@ class _Resolution(Naming):
         planned = PlannedAgent(
             agent, (*dict.fromkeys(agent.depends_on), *implied), frozenset(implied), (), prompt, when, items, shape=shape, path=path
         )
+        planned = replace(planned, files=self.ensemble.files)
         for fault in faults_of(planned, self.names):
             self.wrong(fault.what, (*path, *fault.path), fault.hint)
         if prompt is not None and prompt.tagged:
@@ -162,9 +163,25 @@ class _Resolution(Naming):
             prompt = self._template(self.templates.read(agent.prompt, key), legal, (*path, key))
         if isinstance(agent.when, str):
             when = self._template(self.templates.expression(agent.when, "when"), ALWAYS, (*path, "when"))
-        if isinstance(agent.fan_out, FanOut) and isinstance(agent.fan_out.items, str):
-            items = self._template(self.templates.expression(agent.fan_out.items, "items"), ALWAYS, (*path, "fan_out", "items"))
+        if isinstance(agent.fan_out, FanOut):
+            items = self._items(agent.fan_out, (*path, "fan_out", agent.fan_out.source))
         return prompt, when, items
+
+    def _items(self, fan_out: FanOut, path: KeyPath) -> Template | None:
+        """The template that gives what a fan-out goes over."""
+        key = fan_out.source
+        written = getattr(fan_out, key)
+        if key == "files":
+            names = [written] if isinstance(written, str) else written
+            template = self.templates.read("\n".join(names), key)
+            if not template.tagged:
+                problems = filter(None, map(self.ensemble.files.beyond, template.text.splitlines()))
+                self.untrusted += [replace(problem, place=self.at(*path)) for problem in problems]
+        elif not isinstance(written, str):
+            return None
+        else:
+            template = self.templates.read(written, key) if key == "errors" else self.templates.expression(written, key)
+        return self._template(template, ALWAYS, path)
 
     def _shape(self, agent: Agent, path: KeyPath) -> Template | None:
         """The template of a reply that follows a schema."""

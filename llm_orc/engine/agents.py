@@ -7,6 +7,7 @@ from typing import Any, assert_never
 
 from llm_orc.domain.ensemble import CommandAgent, EnsembleAgent, FunctionAgent, ModelAgent, ScriptAgent
 from llm_orc.domain.event import Happening, Received, Sent, Started
+from llm_orc.domain.item import told
 from llm_orc.domain.message import NO_USAGE, FailedError, Failure, Kind, Message, Outcome, Reply, Request, Tell, Usage
 from llm_orc.domain.plan import PlannedAgent
 from llm_orc.domain.profile import Profile
@@ -114,7 +115,7 @@ class Call:
             "input": self._selected_text() if self._selects else self.scope.input,
             "parameters": agent.parameters or None,
             "dependencies": {name: self._told(self.scope.outcomes[name]) for name in self.planned.depends_on} or None,
-            "item": None if self.scope.item is MISSING else self.scope.item,
+            "item": None if self.scope.item is MISSING else told(self.scope.item),
             "variables": dict(self.scope.variables) or None,
         }
         size = len(self.scope.input) + sum(len(self.scope.outcomes[name].text) for name in self.planned.depends_on)

@@ -9,6 +9,7 @@ from llm_orc.domain.message import Ask
 from llm_orc.domain.model import ModelCard
 from llm_orc.domain.price import Pricing
 from llm_orc.domain.profile import Endpoint, Profile
+from llm_orc.domain.tree import NoTree, Tree
 from llm_orc.engine.limits import Bounds
 
 Clock = Callable[[], float]
@@ -41,6 +42,8 @@ class Means:
     reachable: Callable[[Profile], bool] = lambda _: True
     """Whether a profile's model may be asked; what may not be is skipped as `offline`."""
     clock: Clock = field(default_factory=steady_clock)
+    tree: Tree = field(default_factory=NoTree)
+    """The files that agents work on."""
     stream: bool = False
     """Whether somebody watches the replies as they come."""
     shown: str = ""

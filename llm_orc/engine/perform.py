@@ -36,7 +36,7 @@ from llm_orc.engine.agents import Call
 from llm_orc.engine.asks import Turn
 from llm_orc.engine.budgets import Budget
 from llm_orc.engine.causes import common_failure, wanted
-from llm_orc.engine.items import items_of, width_of
+from llm_orc.engine.items import items_of, opened, width_of
 from llm_orc.engine.limits import Place, Stopwatch, Wish
 from llm_orc.engine.means import Means
 from llm_orc.engine.slots import Slots
@@ -223,9 +223,9 @@ class Node:
 
     async def _decided(self) -> Outcome:
         try:
+            self.item = await opened(self.item)
             scope = self.run.scope(self.planned, self.item, self.index)
-            cause = self._why_not(scope)
-            if cause:
+            if cause := self._why_not(scope):
                 return self._skipped(cause)
             return await self._done(scope)
         except FailedError as error:
@@ -318,7 +318,7 @@ class Node:
     # Fan-out
 
     async def _fanned_out(self, scope: Scope) -> Outcome:
-        items = items_of(self.planned, scope)
+        items = await items_of(self.planned, scope, self.run.means, lambda what: self.run.tell(Warned(self.id, what)))
         self.run.tell(Started(self.id, items=len(items)))
         window = asyncio.Semaphore(width_of(self.planned, self.run.places, self.run.means))
         for index, item in enumerate(items):

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from math import inf
 from textwrap import wrap
 from typing import Any
 
 from llm_orc.domain.bound import Bound
-from llm_orc.domain.ensemble import Agent, CommandAgent, EnsembleAgent, FanOut, ModelAgent, ScriptAgent
+from llm_orc.domain.ensemble import Agent, CommandAgent, EnsembleAgent, ModelAgent, ScriptAgent
+from llm_orc.domain.fan_out import FanOut
 from llm_orc.domain.plan import Plan, PlannedAgent
 from llm_orc.domain.problem import Problem
 from llm_orc.domain.profile import AUTO, Profile
@@ -73,6 +75,7 @@ def _agent(planned: PlannedAgent, plan: Plan, settled: Settled, input: str | Non
         "require": agent.require,
         "when": agent.when,
         "fan_out": plain(agent.fan_out.model_dump(exclude_none=True)) if isinstance(agent.fan_out, FanOut) else agent.fan_out,
+        "items": _number(planned, settled),
         "gather": agent.gather if agent.fan_out else None,
         "input_key": agent.input_key,
         "prompt": preview(planned, plan, input),
@@ -177,7 +180,7 @@ class _Sheet:
             first, *rest = self._cut(list(self._wrapped(harmless(text).rstrip("\n"))))
             yield f"  {self._ink(f'{key:<8}', 'dim')}  {first}"
             yield from (f"            {line}" for line in rest)
-        nested = replace(self, width=self.width and self.width - 4)
+        nested = replace(self, settled=replace(self.settled, cost=None), width=self.width and self.width - 4)
         for child in _children(planned):
             for line in nested.lines(child, None):
                 yield f"  {self._ink('|', 'dim')} {line}"
@@ -204,7 +207,7 @@ class _Sheet:
         if agent.when is not None:
             yield "when", str(agent.when)
         if agent.fan_out:
-            yield "fan out", f"one child per {_each(planned)}, gathered as {agent.gather}"
+            yield "fan out", f"one child per {_each(planned)}, gathered as {agent.gather}{_so_many(planned, self.settled)}"
         if isinstance(agent, ModelAgent):
             yield from self._of_model(planned)
         text = preview(planned, plan, input)
@@ -242,11 +245,34 @@ def after(planned: PlannedAgent) -> str:
     return ", ".join(f"{name} (implied)" if name in planned.implied else name for name in planned.depends_on)
 
 
+def _number(planned: PlannedAgent, settled: Settled) -> int | None:
+    """How many children a fan-out of the ensemble itself has at most, where that is known."""
+    number = settled.cost.items.get(planned.name, inf) if settled.cost else inf
+    return None if number == inf else int(number)
+
+
+def _so_many(planned: PlannedAgent, settled: Settled) -> str:
+    number = None if planned.compares else _number(planned, settled)
+    return "" if number is None else f"; {'1 child' if number == 1 else f'{number:,} children'} at most"
+
+
 def _each(planned: PlannedAgent) -> str:
     """What a fan-out makes a child of."""
     fan_out = planned.agent.fan_out
     if not isinstance(fan_out, FanOut):
         return f"item of {planned.depends_on[0]}"
-    if fan_out.profiles is not None:
-        return "profile"
-    return f"item of {fan_out.items}" if isinstance(fan_out.items, str) else f"item of {counted(len(fan_out.items or ()), 'item')}"
+    written = getattr(fan_out, fan_out.source)
+    listed = written if isinstance(written, str) else counted(len(written), "item")
+    match fan_out.source:
+        case "profiles":
+            return "profile"
+        case "chunks":
+            measure = fan_out.measure
+            again = f", {measure.overlap:,} repeated" if measure.overlap else ""
+            return f"piece of {listed} with at most {measure.most:,} {measure.unit}{again}"
+        case "files":
+            return f"file of {one_line(written if isinstance(written, str) else ', '.join(written))}"
+        case "errors":
+            return f"{fan_out.group_by or 'finding'} in {listed}"
+        case _:
+            return f"item of {listed}"

@@ -144,7 +144,7 @@ def test_everything_wrong_is_told_at_once(machine: Machine) -> None:
           - {name: child, ensemble: helo, prompt: "{{ agents.typo }} {{ agents.other }} {{ variables.x }}"}
           - {name: both, tempreture: 1, model_profile: fsat, max_tokens: 0, prompt: "{{ inptu }}"}
           - {name: misled, depend_on: [sound], fan_out: true, prompt: "{{ item }} {{ agents.nobody }}"}
-          - {name: later, retry: 3, prompt: "{{ item }}", fan_out: {files: x}}
+          - {name: later, retry: 3, prompt: "{{ item }}", fan_out: {fils: x}}
         variables: {x: {typ: string}}
         limits: {max_paralel: 1}
         """
@@ -163,7 +163,7 @@ def test_everything_wrong_is_told_at_once(machine: Machine) -> None:
             ("5:77", "no name 'inptu' in the template of 'prompt'"),
             ("6:20", "no key 'depend_on' in a model agent"),
             ("7:26", "'retry' must be keys and values, not 3"),
-            ("7:61", "'files' is not supported yet"),
+            ("7:61", "no key 'fils' in fan_out"),
             ("8:17", "no key 'typ' in a variable"),
             ("9:10", "no key 'max_paralel' in limits"),
         )

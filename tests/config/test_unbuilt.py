@@ -15,14 +15,12 @@ WRITTEN = {
     "defaults": "agents: [{{name: a}}]\ndefaults:\n    {key}: 1\n",
     "ensemble": "agents: [{{name: a}}]\n\n{key}: 1\n",
     "limits": "agents: [{{name: a}}]\nlimits:\n  {key}: 1\n",
-    "fan_out": "agents:\n  - name: a\n    fan_out: {{{key}: 1}}\n",
     "synthesis": "agents: [{{name: a}}]\nsynthesis:\n  {key}: 1\n",
     "profile": "model: x\nprovider: y\n{key}: 1\n",
 }
 DESIGNED = {
     "agent": "attachments context cache pure",
     "ensemble": "cache",
-    "fan_out": "files chunks tokens overlap errors pattern group_by",
     "synthesis": "document",
     "profile": "cache",
     "config": "store cache",

@@ -22,6 +22,9 @@ from tests.render.runs import PROFILES, plan_of
 
 class Folder:
     trusted = True
+    bounds = None
+
+    def beyond(self, name: str) -> None: ...
 
     def text(self, name: str) -> str:
         raise ProblemError(Problem(f"no file '{name}'"))
