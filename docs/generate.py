@@ -20,6 +20,7 @@ from llm_orc.config.schema import described
 from llm_orc.config.settings import Settings
 from llm_orc.config.unbuilt import UNBUILT
 from llm_orc.domain import ensemble as written
+from llm_orc.domain.keeping import Keeping
 from llm_orc.domain.model import ModelCard, ProviderCard
 from llm_orc.domain.price import Price
 from llm_orc.domain.profile import Profile
@@ -54,6 +55,7 @@ def commands() -> str:
     """The help of every command, as it is printed."""
     names = ["", *COMMANDS]
     names[names.index("config") + 1 : 0] = ["config show", "config path"]
+    names[names.index("runs") + 1 : 0] = [f"runs {name}" for name in ("list", "show")]
     return "\n".join(f"## llm-orc {name}".rstrip() + f"\n\n```text\n{help_of(name)}```\n" for name in names)
 
 
@@ -178,6 +180,7 @@ SECTIONS: tuple[tuple[str, type[BaseModel], Callable[[Any], Places]], ...] = (
     ("Synthesis by choice", written.AgentSynthesis, at("synthesis")),
     ("Profile", Profile, lambda _: ()),
     ("Settings", Settings, lambda _: ()),
+    ("Store", Keeping, lambda _: ()),
     ("Provider of the catalogue", ProviderCard, lambda _: ()),
     ("Model of the catalogue", ModelCard, lambda _: ()),
     ("Price", Price, lambda _: ()),

@@ -1,14 +1,13 @@
 """The one place that wires config, catalog, models and engine together."""
 
 import asyncio
-import logging
 import os
-import signal
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain
+from pathlib import Path
 from secrets import token_hex
 from time import gmtime, strftime
 from types import TracebackType
@@ -25,6 +24,7 @@ from llm_orc.domain.ensemble import Ensemble
 from llm_orc.domain.event import Cause, Happening
 from llm_orc.domain.message import NO_USAGE, FailedError, Tell
 from llm_orc.domain.model import Catalog, ModelCard
+from llm_orc.domain.past import Past
 from llm_orc.domain.plan import Choices, Plan, PlannedAgent, Variant, Wanted
 from llm_orc.domain.price import Pricing
 from llm_orc.domain.problem import Problem, ProblemError
@@ -34,6 +34,7 @@ from llm_orc.domain.run import Run, fold
 from llm_orc.engine.limits import Bounds
 from llm_orc.engine.means import Means
 from llm_orc.engine.perform import perform
+from llm_orc.engine.told import Told
 from llm_orc.models.base import Reach
 from llm_orc.models.registry import Models
 
@@ -44,11 +45,11 @@ if TYPE_CHECKING:
     from llm_orc.credentials.keychain import Keychain
     from llm_orc.models.auto import Choice
     from llm_orc.models.auto import Wanted as Tier
+    from llm_orc.store.kept import Kept
 
 PROGRAMS_PER_CORE = 2
 TRY_SECONDS = 10.0
 """For a provider to say whether it lets a key in."""
-_log = logging.getLogger("llm_orc")
 _BOUNDS = Bounds(PROGRAMS_PER_CORE * (os.cpu_count() or 1))
 """Of everything that runs in this process, in whatever thread."""
 
@@ -143,6 +144,8 @@ class Session:
     """Async callables, given in Python, by the provider name that profiles use."""
     models: Models = field(init=False)
     known: Known = field(init=False)
+    kept: "Kept | None" = None
+    """Where its runs are kept, and what keeps them from being kept."""
     _stop: "asyncio.Future[Cause] | None" = None
 
     def __post_init__(self) -> None:
@@ -155,6 +158,15 @@ class Session:
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await self.models.close()
+        if self.kept is not None:
+            self.kept.close()
+
+    def keep(self, folder: Path) -> Sequence[Problem]:
+        """Keep what is performed from now on in the store of this folder; what is in the way of that comes back, and is a warning."""
+        from llm_orc.store.kept import Kept  # with SQLite, which only those need who keep runs
+
+        self.kept = Kept(folder)
+        return self.kept.warnings
 
     async def settle(self) -> "Sequence[Choice]":
         """Choose a model for each tier in use; raises ProblemError with the ways out where an agent is left with none, unless offline."""
@@ -202,20 +214,43 @@ class Session:
         return profile.provider != AUTO and (not self.offline or self.models.endpoint(profile).local)
 
     async def perform(
-        self, text: str, listeners: Iterable[Tell] = (), *, stream: bool = False, shown: str = "", run: Run | None = None
+        self,
+        text: str,
+        listeners: Iterable[Tell] = (),
+        *,
+        stream: bool = False,
+        shown: str = "",
+        run: Run | None = None,
+        spec: Mapping[str, Any] | None = None,
     ) -> Run:
         """Run the plan; `run` knows of every event before the listeners hear it, and a listener that raises is no longer told.
 
-        `shown` is the node whose tokens are written out as they come, so that it cannot be asked again.
+        `shown` is the node whose tokens are written out as they come, so that it cannot be asked again. A `run` that has an id goes on.
+        Of a new one that is kept, `spec` is kept too: what it takes to make the plan again.
         """
         loop = asyncio.get_running_loop()
-        run, told = Run() if run is None else run, _Told(listeners)
+        run = Run() if run is None else run
+        run_id = run.id or _run_id()
+        journal = self.kept.journal(run_id, run, spec) if self.kept else None
+        told = Told([journal.tell, *listeners] if journal else listeners)
 
         def tell(event: Happening) -> None:
             fold(run, event)
             told.tell(event)
 
-        means = Means(
+        means = self._means(stream=stream, shown=shown)
+        for profile in filter(self._reachable, self.plan.profiles()):
+            self.models.ready(profile)
+        self._stop = loop.create_future()
+        try:
+            await perform(self.plan, text, means, tell, run=run_id, past=Past.of(run), stop=self._stop)
+        finally:
+            if journal is not None:
+                journal.close()
+        return run
+
+    def _means(self, *, stream: bool, shown: str) -> Means:
+        return Means(
             self.models.ask,
             self.models.endpoint,
             _BOUNDS,
@@ -229,59 +264,15 @@ class Session:
             shown=shown,
             tree=tree_of(self.layers),
         )
-        for profile in filter(self._reachable, self.plan.profiles()):
-            self.models.ready(profile)
-        self._stop = loop.create_future()
-        await perform(self.plan, text, means, tell, run=_run_id(), stop=self._stop)
-        return run
 
     def stop(self, cause: Cause) -> None:
         """End the run early; what is finished is kept."""
         if self._stop is not None and not self._stop.done():
             self._stop.set_result(cause)
 
-    @contextmanager
-    def stopped_by_signals(self) -> "Iterator[None]":
-        """Ctrl-C, SIGTERM and a closed terminal end the run, however often they come; a second Ctrl-C ends the program at once."""
-        loop = asyncio.get_running_loop()
-        causes: Mapping[signal.Signals, Cause] = {
-            signal.SIGINT: "interrupt",
-            signal.SIGTERM: "terminate",
-            signal.SIGHUP: "terminate",
-        }
-
-        def stop(number: signal.Signals) -> None:
-            if number == signal.SIGINT:
-                loop.remove_signal_handler(number)
-            self.stop(causes[number])
-
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # where our parent had it ignored, no exit code would reach us
-        for number in causes:
-            loop.add_signal_handler(number, stop, number)
-        try:
-            yield
-        finally:
-            for number in causes:
-                loop.remove_signal_handler(number)
-
 
 def _tier(wanted: Wanted) -> "Tier":
     return wanted.profile.model, wanted.requires
-
-
-class _Told:
-    """Listeners, of which one that raises harms nobody."""
-
-    def __init__(self, listeners: Iterable[Tell]) -> None:
-        self._listeners = list(listeners)
-
-    def tell(self, event: Happening) -> None:
-        for listener in tuple(self._listeners):
-            try:
-                listener(event)
-            except Exception:  # noqa: BLE001 - a stranger's code
-                self._listeners.remove(listener)
-                _log.exception("a listener failed and is not told anything more")
 
 
 def _run_id() -> str:

@@ -17,6 +17,7 @@ COMMANDS: Mapping[str, str] = {
     "validate": "Check ensembles, and say everything that is wrong",
     "list": "List the ensembles and profiles that can be called",
     "show": "Show what an ensemble is, or draw its graph",
+    "runs": "List, show and draw the runs that are kept",
     "init": "Make a project here, with an ensemble that runs at once",
     "trust": "Let this project's ensembles run scripts and commands",
     "auth": "Keep keys, log in, and see which of them work",
@@ -64,7 +65,8 @@ class Commands(TyperGroup):
 
             meant = next((word for word in args[:2] if word in ensembles(ctx, word)), "")
             see = f"an ensemble is run with: {NAME} invoke {meant}" if meant else f"see: {NAME} --help"
-            raise ProblemError(Problem(f"no command '{name}'", hint=f"{nearest(name, COMMANDS)} {see}".strip()))
+            close = "" if meant and name == "run" else nearest(name, COMMANDS)  # `run echo` is no slip of `runs`
+            raise ProblemError(Problem(f"no command '{name}'", hint=f"{close} {see}".strip()))
         return super().resolve_command(ctx, args)
 
 

@@ -47,6 +47,18 @@ def formats(ctx: typer.Context, incomplete: str) -> list[str]:  # noqa: ARG001
     return _beginning(FORMATS, incomplete)
 
 
+def runs(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The ids of the runs that began last, and `last`."""
+    from llm_orc.cli.runs_opened import opened
+    from llm_orc.store.pages import Sought, listed
+
+    try:
+        with opened(ctx.obj) as store:
+            return _beginning(["last", *(run.id for run in listed(store, Sought(), 100)[0])], incomplete)
+    except ProblemError:
+        return []  # said by the command itself, once it is called
+
+
 def _called(ctx: typer.Context) -> "Ensemble | None":
     from llm_orc.config.layers import read_layers
 

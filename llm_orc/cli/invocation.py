@@ -2,9 +2,9 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from llm_orc.app import Session
@@ -20,6 +20,7 @@ from llm_orc.domain.message import Tell
 from llm_orc.domain.plan import Choices, Plan
 from llm_orc.domain.problem import Problem, ProblemError
 from llm_orc.domain.run import ExitCode, Run
+from llm_orc.engine.signals import stopped_by_signals
 from llm_orc.render.formats import Format, Paper
 from llm_orc.render.talk import Patience, Talk, summary
 
@@ -44,6 +45,7 @@ class Wanted(NamedTuple):
     stream: bool
     offline: bool
     verbose: bool
+    keep: bool = True
 
 
 def carried_out(terminal: Terminal, name: str, choices: Choices, given: Given, wanted: Wanted) -> int:
@@ -108,12 +110,16 @@ class _Call:
     run: Run = field(default_factory=Run)
     error: Exception | None = None
     """What went wrong while the format wrote."""
+    unkept: Sequence[Problem] = ()
+    """What keeps the run from being kept, of which so many are said."""
+    said: int = 0
 
     async def performed(self, text: str) -> None:
         """Choose models, say which, and run; everything ends up in `run`."""
         async with Session(self.layers, self.plan, is_offline(self.terminal, given=self.wanted.offline)) as session:
             choices = await session.settle()
             text = session.input_of(text)
+            self._keep(session)
             self._unlock(session)
             if choices or self.wanted.verbose:
                 from llm_orc.cli.destinations import first_lines
@@ -123,7 +129,7 @@ class _Call:
             def tell(event: Happening) -> None:
                 self._format(event, session)
 
-            with session.stopped_by_signals():
+            with stopped_by_signals(session.stop):
                 async with self._view() as listeners:
                     stream, shown = self.wanted.stream or self.view == "live", ""
                     if self.wanted.stream:
@@ -131,6 +137,18 @@ class _Call:
 
                         shown = final_node(session.plan)
                     await session.perform(text, [tell, *listeners], stream=stream, shown=shown, run=self.run)
+
+    def _keep(self, session: Session) -> None:
+        """Open the store; what is in the way of that is said now, and what comes later at the end."""
+        if self.wanted.keep and self.layers.settings.store != "off":
+            from llm_orc.config.keeping import store_folder
+
+            try:
+                self.unkept = session.keep(store_folder(self.layers))
+            except ProblemError as error:
+                self.unkept = [replace(each, warning=True) for each in error.problems]
+            warn(self.terminal, self.unkept)
+            self.said = len(self.unkept)
 
     def _unlock(self, session: Session) -> None:
         """Ask for the passphrase of the vault, where a key in it is needed and a person is there."""
@@ -177,7 +195,7 @@ class _Call:
             problems += error.problems
         stderr = self.terminal.stderr
         self.say(summary(self.run, verbose=self.wanted.verbose, color=stderr.color, width=stderr.width))
-        self.terminal.tell(problems)
+        self.terminal.tell([*self.unkept[self.said :], *problems])
         if closed:
             self.say([f"failed on: {self.wanted.fail_on}"])
         return _exit_code(self.run, wrong=bool(problems), closed=closed)

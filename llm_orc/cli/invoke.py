@@ -33,6 +33,7 @@ _Output = Annotated[
     typer.Option("--output", "-o", metavar="FILE", help="Write the result to a file, in the format that .md, .json, .jsonl or .txt names."),
 ]
 _Force = Annotated[bool, typer.Option("--force", help="With -o: replace the file.")]
+_NoStore = Annotated[bool, typer.Option("--no-store", help="Keep nothing of this run.")]
 _Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say when each agent ends; in JSON, print long prompts whole.")]
 
 
@@ -58,6 +59,7 @@ def invoke(
     output_format: _Format = None,
     output: _Output = None,
     force: _Force = False,
+    no_store: _NoStore = False,
     verbose: _Verbose = False,
 ) -> int:
     """Run an ensemble on some input and print its result.
@@ -70,5 +72,5 @@ def invoke(
     from llm_orc.cli.planning import choices_of
 
     choices = choices_of(var, only, profile, no_deps=no_deps, max_parallel=max_parallel, max_cost=max_cost)
-    wanted = Wanted(output_format, output, fail_on, force=force, stream=stream, offline=offline, verbose=verbose)
+    wanted = Wanted(output_format, output, fail_on, force=force, stream=stream, offline=offline, verbose=verbose, keep=not no_store)
     return carried_out(ctx.obj, ensemble, choices, Given(text, tuple(file), stdin=not no_stdin), wanted)

@@ -21,6 +21,7 @@ from llm_orc.domain.ensemble import (
     Variable,
 )
 from llm_orc.domain.fan_out import FanOut
+from llm_orc.domain.keeping import Keeping
 from llm_orc.domain.model import ModelCard, ProviderCard
 from llm_orc.domain.price import Price
 from llm_orc.domain.problem import KeyPath, nearest
@@ -38,6 +39,7 @@ _PARTS: Mapping[str, tuple[type[BaseModel], str]] = {
     "variables": (Variable, "a variable"),
     "defaults": (Defaults, "defaults"),
     "limits": (Limits, "limits"),
+    "store": (Keeping, "store"),
 }
 _WHOLES: tuple[type[BaseModel], ...] = (Ensemble, FanOut, Profile)
 KEYS = frozenset(

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, PrivateAttr
 
@@ -13,6 +14,7 @@ from llm_orc.config.secrets import refuse_keys
 from llm_orc.config.unbuilt import UNBUILT
 from llm_orc.config.written import screen, validated
 from llm_orc.domain.ensemble import Limits
+from llm_orc.domain.keeping import Keeping
 from llm_orc.domain.model import ModelCard, ProviderCard, overlaid
 from llm_orc.domain.problem import KeyPath, Place, Problem, ProblemError, nearest
 from llm_orc.domain.read import Name, Read
@@ -43,6 +45,8 @@ class Settings(Read):
     """Bounds on every run."""
     output_format: str | None = None
     """The format of results when neither flag nor ensemble says one."""
+    store: Literal["on", "off"] | Keeping = "on"
+    """Whether runs are kept: on, off, or where and how many."""
     trusted_hosts: tuple[str, ...] = ()
     """Servers, as scheme://host:port, that may be sent the key of a provider; in the user's own config.yaml only."""
 
@@ -113,6 +117,7 @@ def read_config(folder: Folder, env: Mapping[str, str]) -> Config | None:
     _screen(document, document.data)
     expand(document, (), env, folder)
     _find_template(document, folder)
+    _find_store(document, folder)
     if profiles is not None:
         document.data["model_profiles"] = profiles
     validated(document, Settings)
@@ -171,6 +176,19 @@ def _find_template(document: Document, folder: Folder) -> None:
         document.problems += [replace(problem, place=place) for problem in error.problems]
 
 
+def _find_store(document: Document, folder: Folder) -> None:
+    """The folder of the store as a full path; a project that is not trusted keeps its runs below itself."""
+    store = document.data.get("store")
+    if not (isinstance(store, dict) and isinstance(name := store.get("path"), str)):
+        return
+    path = folder.root / (folder.where.home / name[2:] if name.startswith("~/") else Path(name))
+    if problem := folder.out_of_bounds(path, name):
+        document.problems.append(replace(problem, place=document.source.at("store", "path")))
+        del store["path"]
+    else:
+        store["path"] = str(path)
+
+
 def _cards(catalog: Mapping[str, ProviderCard]) -> Iterator[tuple[tuple[str, ...], Any]]:
     """What a catalogue says, key by key."""
     for provider, card in catalog.items():
@@ -206,7 +224,8 @@ def _refuse_truths(document: Document, value: Any, path: KeyPath) -> None:
 
 def _screen(document: Document, data: dict[str, Any]) -> None:
     refuse_keys(document, data, ())
-    _refuse_truths(document, data.get("catalog"), ("catalog",))
+    for key in ("catalog", "store"):
+        _refuse_truths(document, data.get(key), (key,))
     screen(document, data, "config", (), Settings.model_fields)
     if isinstance(limits := data.get("limits"), dict):
         screen(document, limits, "limits", ("limits",))

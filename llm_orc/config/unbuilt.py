@@ -22,7 +22,7 @@ UNBUILT: dict[str, tuple[str, ...]] = {
         "cache",
     ),
     "profile": ("cache",),
-    "config": ("store", "cache"),
+    "config": ("cache",),
 }
 """By where they stand; `defaults` takes those of an agent. Whoever builds one deletes its row."""
 

@@ -14,6 +14,7 @@ from pydantic import Field, SecretStr
 from llm_orc.app import Known
 from llm_orc.catalog.cards import card, catalog
 from llm_orc.catalog.prices import ListPrice, pricing
+from llm_orc.config.keeping import store_folder
 from llm_orc.config.layers import Layers, read_layers
 from llm_orc.config.surroundings import Surroundings
 from llm_orc.domain.credential import Credential
@@ -178,7 +179,7 @@ def get_config(
     known = catalog(layers.settings.catalog)
     names = list(dict.fromkeys([*known, *PRESETS]))
     pool = AgentPool(layers.settings.limits.max_parallel, layers.default_profile.name, layers.profiles)
-    user = UserConfig(_keys(Reach(environment, find=find or Known(layers).find)), {"path": str(_store(layers))}, pool, layers)
+    user = UserConfig(_keys(Reach(environment, find=find or Known(layers).find)), {"path": str(store_folder(layers))}, pool, layers)
     system = SystemConfig(Named("provider", names, partial(_provider, known, layers)))
     return Configuration(user, system, layers, known)
 
@@ -230,10 +231,3 @@ def _default(layers: Layers) -> Profile:
 
 def _settings(profile: Profile) -> dict[str, Any]:
     return {key: getattr(profile, key) for key in Parameters.model_fields if key in profile.model_fields_set}
-
-
-def _store(layers: Layers) -> Path:
-    if layers.project:
-        return layers.project / ".llm-orc/store"
-    state = layers.where.env.get("XDG_STATE_HOME", "")
-    return (Path(state) if state.startswith("/") else layers.where.home / ".local/state") / "llm-orc"

@@ -1,14 +1,17 @@
 """Run an ensemble from Python."""
 
 import asyncio
+import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from llm_orc.app import Session, planned
-from llm_orc.config.layers import read_layers
+from llm_orc.config.keeping import store_folder
+from llm_orc.config.layers import Layers, read_layers
 from llm_orc.config.surroundings import Surroundings
 from llm_orc.domain.ensemble import Ensemble
 from llm_orc.domain.event import Happening
@@ -17,6 +20,7 @@ from llm_orc.domain.problem import ProblemError
 from llm_orc.domain.profile import Profile
 from llm_orc.domain.run import Run
 
+_log = logging.getLogger("llm_orc")
 Listener = Callable[[Happening], None]
 
 
@@ -35,6 +39,7 @@ async def arun(  # noqa: PLR0913 - keywords, each of which stands alone
     max_cost: float | None = None,
     offline: bool = False,
     stream: bool = False,
+    store: bool | str | os.PathLike[str] = False,
     listeners: Iterable[Listener] = (),
     cwd: str | os.PathLike[str] | None = None,
     env: Mapping[str, str] | None = None,
@@ -44,7 +49,8 @@ async def arun(  # noqa: PLR0913 - keywords, each of which stands alone
     `variables`, `only`, `no_deps`, `max_parallel`, `max_cost`, `offline` are the flags of `llm-orc invoke`; `profile` and `agent_profiles`
     are `--profile NAME` and `--profile AGENT=NAME`. `profiles` are added to those of the files; `providers` are async callables, by the
     provider name that profiles use: from a prompt to a text, or a whole `Ask`. Each listener hears every event; one that raises is told
-    no more. With `stream` the events hold the replies piece by piece. Failed agents are in the run, not raised.
+    no more. With `stream` the events hold the replies piece by piece. With `store` the run is kept, where `llm-orc` keeps its runs or in
+    the folder of that path; what keeps it from being kept is a warning of the logger `llm_orc`. Failed agents are in the run, not raised.
     """
     environment = dict(os.environ if env is None else env)
     where = Surroundings(Path(cwd or Path.cwd()), Path(environment.get("HOME") or Path.home()), environment)
@@ -56,7 +62,17 @@ async def arun(  # noqa: PLR0913 - keywords, each of which stands alone
         raise ProblemError(*plan.untrusted)
     async with Session(layers, plan, offline, providers or {}) as session:
         await session.settle()
-        return await session.perform(session.input_of(input), listeners, stream=stream)
+        with _kept(session, layers, store):
+            return await session.perform(session.input_of(input), listeners, stream=stream)
+
+
+@contextmanager
+def _kept(session: Session, layers: Layers, store: bool | str | os.PathLike[str]) -> Iterator[None]:  # noqa: FBT001 - as it was given
+    """What is performed meanwhile is kept, as far as it can be."""
+    warnings = session.keep(store_folder(layers) if store is True else Path(store)) if store is not False else ()
+    yield
+    for warning in warnings:
+        _log.warning("%s", warning)
 
 
 def run(ensemble: str | os.PathLike[str] | Ensemble, input: str = "", **options: Any) -> Run:

@@ -50,7 +50,7 @@ def document(run: Run, *, verbose: bool = False) -> dict[str, Any]:
         "ensemble": run.ensemble,
         "status": run.status,
         "result": run.result,
-        "agents": [_agent(run, node, verbose=verbose) for node in run.top()],
+        "agents": [agent_document(run, node, verbose=verbose) for node in run.top()],
         "totals": {
             "usage": plain(run.usage),
             "cost": None if run.unpriced else run.cost,
@@ -75,8 +75,9 @@ def _endpoint(use: EndpointUse) -> dict[str, Any]:
     }
 
 
-def _agent(run: Run, node: Node, *, verbose: bool) -> dict[str, Any]:
-    reply, children = node.reply, [_agent(run, child, verbose=verbose) for child in run.below(node)]
+def agent_document(run: Run, node: Node, *, verbose: bool) -> dict[str, Any]:
+    """What it says of one agent; its children are below it."""
+    reply, children = node.reply, [agent_document(run, child, verbose=verbose) for child in run.below(node)]
     unpriced = any(child["usage"]["total"] and child["cost"] is None for child in children)
     return {
         "name": node.name,

@@ -38,6 +38,7 @@ def test_layers_merge_and_each_value_knows_who_said_it(machine: Machine) -> None
         "limits.max_cost": "None built-in None",
         "limits.timeout_seconds": "9.0 environment LLM_ORC_LIMITS_TIMEOUT_SECONDS",
         "output_format": "text environment LLM_ORC_OUTPUT_FORMAT",
+        "store": "on built-in None",
         "trusted_hosts": "() built-in None",
     }
 
@@ -53,7 +54,22 @@ def test_a_mapping_may_come_from_the_environment(machine: Machine) -> None:
     [
         ("- a", [".llm-orc/config.yaml:1:1: holds no keys and values\nhint: such as: default_profile: fast"]),
         ("default_profil: x", [".llm-orc/config.yaml:1:1: no key 'default_profil' in config.yaml\nhint: did you mean 'default_profile'?"]),
-        ("store: off", [".llm-orc/config.yaml:1:1: 'store' is not supported yet\nhint: leave it out"]),
+        ("store: maybe", [".llm-orc/config.yaml:1:8: 'store' must be on or off or keys and values, not 'maybe'"]),
+        ("store: {path: [a]}", [".llm-orc/config.yaml:1:15: 'path' must be a text, not a list"]),
+        ("store: {keep: 0}", [".llm-orc/config.yaml:1:15: 'keep' must be a number of runs or an age such as 90d, not 0"]),
+        ("store: {keep: true}", [".llm-orc/config.yaml:1:15: 'keep' must not be true"]),
+        ("store: {keep: 3y}", [".llm-orc/config.yaml:1:15: 'keep' must be a number of runs or an age such as 90d, not '3y'"]),
+        ("store: {kep: 3}", [".llm-orc/config.yaml:1:9: no key 'kep' in store\nhint: did you mean 'keep'?"]),
+        (
+            "store: {path: ../elsewhere}",
+            [
+                (
+                    ".llm-orc/config.yaml:1:15: '../elsewhere' lies outside of the project\n"
+                    "hint: if you know what is in this project: llm-orc trust"
+                )
+            ],
+        ),
+        ("cache: on", [".llm-orc/config.yaml:1:1: 'cache' is not supported yet\nhint: leave it out"]),
         ("limits: {max_paralel: 1}", [".llm-orc/config.yaml:1:10: no key 'max_paralel' in limits\nhint: did you mean 'max_parallel'?"]),
         ("limits: {max_parallel: 0}", [".llm-orc/config.yaml:1:24: 'max_parallel' must be at least 1, not 0"]),
         ("limits: {max_parallel: true}", [".llm-orc/config.yaml:1:24: 'max_parallel' must be a number, not true"]),

@@ -23,7 +23,7 @@ DESIGNED = {
     "ensemble": "cache",
     "synthesis": "document",
     "profile": "cache",
-    "config": "store cache",
+    "config": "cache",
 }
 
 

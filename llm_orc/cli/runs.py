@@ -1,0 +1,113 @@
+"""`llm-orc runs`: the runs that are kept."""
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from llm_orc.cli.commands import app as new_app
+from llm_orc.cli.commands import examples
+from llm_orc.cli.complete import ensembles, runs
+from llm_orc.cli.options import Json, refuse_empty
+
+if TYPE_CHECKING:
+    from llm_orc.cli.terminal import Terminal
+
+app = new_app(
+    help="List, show and draw the runs that are kept. RUN is an id, the beginning of one, or last.",
+    epilog=examples("llm-orc runs list --status failed --since 2d", "llm-orc runs show last"),
+)
+STATES = ("running", "succeeded", "partial", "failed", "cancelled")
+Run = Annotated[str, typer.Argument(metavar="RUN", help="Its id, the beginning of one, or last.", autocompletion=runs)]
+Agent = Annotated[str, typer.Option("--agent", metavar="NAME", help="Of this node: agent, agent[3] or agent/child.", show_default=False)]
+Limit = Annotated[str, typer.Option("--limit", metavar="N", help="So many lines at most.")]
+
+
+_Ensemble = Annotated[
+    str, typer.Option("--ensemble", metavar="NAME", help="Of this ensemble.", autocompletion=ensembles, show_default=False)
+]
+_Status = Annotated[
+    str,
+    typer.Option(
+        "--status",
+        metavar="STATUS",
+        help=f"{', '.join(STATES)}.",
+        autocompletion=lambda: list(STATES),
+        show_default=False,
+    ),
+]
+_Since = Annotated[str, typer.Option("--since", metavar="TIME", help="As in 2h, 7d or 2026-01-31 (UTC).", show_default=False)]
+_Text = Annotated[str, typer.Option("--text", metavar="TEXT", help="With this in the input, a prompt or a reply.", show_default=False)]
+
+
+@app.command("list", epilog=examples("llm-orc runs list --ensemble code-review --since 7d", "llm-orc runs list --text timeout --json"))
+def list_(
+    ctx: typer.Context,
+    *,
+    ensemble: _Ensemble = "",
+    status: _Status = "",
+    since: _Since = "",
+    text: _Text = "",
+    limit: Limit = "20",
+    json: Json = False,
+) -> int:
+    """List the runs that are kept, the last one first."""
+    refuse_empty(ctx)
+    from llm_orc.cli.runs_opened import moment, number, opened, state
+    from llm_orc.cli.table import table
+    from llm_orc.render.json import to_json
+    from llm_orc.render.kept import run_document, run_row
+    from llm_orc.store.pages import Sought, listed
+
+    terminal: Terminal = ctx.obj
+    now = time.time()
+    most = number(limit, "--limit")
+    sought = Sought(ensemble, state(status), moment(since, "--since", now) if since else 0.0, text)
+    with opened(terminal) as store:
+        found, more = listed(store, sought, most)
+    if json:
+        terminal.answer(to_json([run_document(run) for run in found], indent=2) + "\n")
+        return 0
+    terminal.answer(table((run_row(run, now) for run in found), terminal.stdout.width))
+    if more:
+        terminal.say(f"there are more: --limit {2 * most}\n")
+    if not found:
+        terminal.say("no run is like this\n" if sought != Sought() else "no run is kept here yet\n")
+    return 0
+
+
+@app.command(epilog=examples("llm-orc runs show last", "llm-orc runs show 20260131-1 --agent review"))
+def show(
+    ctx: typer.Context,
+    *,
+    run: Run,
+    agent: Agent = "",
+    events: Annotated[bool, typer.Option("--events", help="Everything that happened, one thing per line.")] = False,
+    result: Annotated[bool, typer.Option("--result", help="The result alone, as it was printed.")] = False,
+    limit: Limit = "100",
+    offset: Annotated[str, typer.Option("--offset", metavar="N", help="Leave out the first N children of --agent, or agents.")] = "0",
+    json: Json = False,
+) -> int:
+    """Show what became of a run: its agents, what each took, and the result.
+
+    With --agent: its prompt as it was sent, its reply, and its children. With --json: what invoke --output-format json prints.
+    """
+    refuse_empty(ctx)
+    from llm_orc.cli.runs_opened import number, opened
+    from llm_orc.cli.runs_shown import Page, show_agent, show_events, show_json, show_result, show_run
+
+    terminal: Terminal = ctx.obj
+    page = Page(number(limit, "--limit"), number(offset, "--offset", 0))
+    with opened(terminal) as store:
+        run_id = store.find(run)
+        if events:
+            show_events(terminal, store, run_id, agent, json=json)
+        elif result:
+            show_result(terminal, store, run_id, agent)
+        elif json:
+            show_json(terminal, store, run_id, agent)
+        elif agent:
+            show_agent(terminal, store, run_id, agent, page)
+        else:
+            show_run(terminal, store, run_id, page)
+    return 0

@@ -1,0 +1,51 @@
+"""The store that `llm-orc runs` reads, and the words that say which runs are meant."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from llm_orc.domain.problem import Problem, ProblemError, nearest
+
+if TYPE_CHECKING:
+    from llm_orc.cli.terminal import Terminal
+    from llm_orc.store.runs import Store
+
+_UNITS = {"s": "seconds", "min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_AGE = re.compile(r"(\d+)\s*(s|min|h|d|w)")
+
+
+def opened(terminal: "Terminal") -> "Store":
+    """The store of where we are; raises ProblemError where there is none."""
+    from llm_orc.config.keeping import store_folder
+    from llm_orc.config.layers import read_layers
+    from llm_orc.store.runs import Store
+
+    return Store.open(store_folder(read_layers(terminal.where)), make=False)
+
+
+def moment(text: str, flag: str, now: float) -> float:
+    """A time, as `2h` before now or as a date, in seconds since 1970; raises ProblemError."""
+    if found := _AGE.fullmatch(text.strip()):
+        return now - timedelta(**{_UNITS[found[2]]: int(found[1])}).total_seconds()
+    try:
+        at = datetime.fromisoformat(text.strip())
+    except ValueError:
+        hint = f"{flag} 2h, {flag} 30min, {flag} 7d, or a date: {flag} 2026-01-31"
+        raise ProblemError(Problem(f"{flag}: '{text}' is no time", hint=hint)) from None
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+
+
+def number(text: str, flag: str, least: int = 1) -> int:
+    """A whole number; raises ProblemError."""
+    if text.isascii() and text.isdigit() and int(text) >= least:
+        return int(text)
+    raise ProblemError(Problem(f"{flag}: '{text}' is no number", hint=f"a whole number, {least} or more"))
+
+
+def state(text: str) -> str:
+    """A status that a run can have; raises ProblemError."""
+    from llm_orc.cli.runs import STATES
+
+    if text and text not in STATES:
+        raise ProblemError(Problem(f"--status: no run is '{text}'", hint=nearest(text, STATES) or f"there are: {', '.join(STATES)}"))
+    return text

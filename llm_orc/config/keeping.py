@@ -1,0 +1,21 @@
+"""Where runs are kept."""
+
+from pathlib import Path
+
+from llm_orc.config.layers import Layers
+from llm_orc.domain.problem import ProblemError
+
+
+def store_folder(layers: Layers) -> Path:
+    """The folder of the store; raises ProblemError where one of a project that is not trusted leads out of it."""
+    store = layers.settings.store
+    if not isinstance(store, str) and store.path:
+        return layers.where.cwd / store.path
+    if layers.project is None:
+        state = layers.where.env.get("XDG_STATE_HOME", "")
+        return (Path(state) if state.startswith("/") else layers.where.home / ".local/state") / "llm-orc"
+    folder = layers.project / ".llm-orc/store"
+    for each in layers.folders:
+        if each.path == folder.parent and (problem := each.out_of_bounds(folder, layers.where.shown(folder))):
+            raise ProblemError(problem)
+    return folder

@@ -1,0 +1,67 @@
+"""Runs and nodes as a store lists them: what can be said of them without folding a single event."""
+
+from dataclasses import dataclass
+
+from llm_orc.domain.message import Status
+from llm_orc.domain.run import RunStatus
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRun:
+    """One run. Times are seconds since 1970 UTC."""
+
+    id: str
+    ensemble: str
+    status: RunStatus
+    cause: str
+    """What cut it short; `lost` where its process was gone before its end."""
+    started_at: float
+    last_at: float
+    """When the last thing so far happened."""
+    cost: float | None
+    """US dollars of all calls with a known price; None where there is none."""
+    tokens: int
+    agents: int
+    """Nodes so far, children included."""
+    failed: int
+    input: str
+    """How its input begins."""
+    pinned: bool
+
+    @property
+    def seconds(self) -> float:
+        """From its start to the last thing that happened."""
+        return max(self.last_at - self.started_at, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptNode:
+    """One node of a run; tokens and dollars are those of its children, too."""
+
+    id: str
+    parent: str
+    number: int
+    """Its place among its siblings, from 0."""
+    depth: int
+    body: str
+    status: Status
+    cause: str
+    """How the reason begins why it has no reply."""
+    started_at: float | None
+    ended_at: float | None
+    cost: float | None
+    tokens: int
+    model: str
+    children: int
+    succeeded: int
+    """Of the children."""
+
+    @property
+    def name(self) -> str:
+        """The last part of its id."""
+        return self.id.rpartition("/")[2]
+
+    @property
+    def seconds(self) -> float | None:
+        """From its first slot to its end."""
+        return None if self.started_at is None or self.ended_at is None else max(self.ended_at - self.started_at, 0.0)

@@ -1,0 +1,133 @@
+"""Runs that are kept, as people read them and as JSON."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from llm_orc.domain.event import Happening
+from llm_orc.domain.kept import KeptNode, KeptRun
+from llm_orc.domain.record import name_of
+from llm_orc.domain.run import Node, Run
+from llm_orc.render.safe import harmless, one_line
+from llm_orc.render.words import STATE_COLORS, counted, dollars, ink, seconds
+
+AGES = ((86_400, "d"), (3_600, "h"), (60, "min"))
+LOST = "its process was gone before its end"
+HEAD = 4_000
+"""Characters of a result that are shown with a whole run."""
+
+
+def run_row(run: KeptRun, now: float) -> tuple[str, ...]:
+    """What a listing says of a run."""
+    agents = counted(run.agents, "agent") + (f", {run.failed:,} failed" if run.failed else "")
+    cost = dollars(run.cost) if run.cost is not None else ""
+    return run.id, run.ensemble, _state(run), age(now - run.started_at), seconds(run.seconds), agents, cost, run.input
+
+
+def age(passed: float) -> str:
+    """`3 min ago`, `2 d ago`."""
+    found = next(((size, unit) for size, unit in AGES if passed >= size), (1, "s"))
+    return f"{max(int(passed / found[0]), 0)} {found[1]} ago"
+
+
+def run_document(run: KeptRun) -> dict[str, Any]:
+    """The same as JSON."""
+    return {
+        "run": run.id,
+        "ensemble": run.ensemble,
+        "status": run.status,
+        "cause": run.cause or None,
+        "started_at": utc(run.started_at),
+        "last_at": utc(run.last_at),
+        "seconds": round(run.seconds, 3),
+        "agents": run.agents,
+        "failed": run.failed,
+        "tokens": run.tokens,
+        "cost": run.cost,
+        "input": run.input,
+        "pinned": bool(run.pinned),
+    }
+
+
+def utc(at: float) -> str:
+    """A time as ISO 8601 has it."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def head(run: KeptRun, *, color: bool) -> Iterator[str]:
+    """The first lines about a run."""
+    yield f"{ink(run.id, 'bold', color=color)}  {one_line(run.ensemble)}  {ink(_state(run), _ink(run.status), color=color)}"
+    parts = (utc(run.started_at), seconds(run.seconds), counted(run.agents, "agent"), f"{run.failed:,} failed" if run.failed else "")
+    spent = (counted(run.tokens, "token") if run.tokens else "", dollars(run.cost) if run.cost is not None else "")
+    yield "  ".join(filter(None, (*parts, *spent, "pinned" if run.pinned else "")))
+    if run.cause == "lost":
+        yield f"{LOST}; what had come by then is kept"
+    if run.input:
+        yield f"input  {one_line(run.input)}"
+
+
+def node_rows(nodes: Sequence[KeptNode], *, color: bool) -> Iterator[str]:
+    """A line per node, its children below it."""
+    widest = max((2 * node.depth + len(node.name) for node in nodes), default=0)
+    for node in nodes:
+        name = f"{'  ' * node.depth}{one_line(node.name)}"
+        state = ink(f"{node.status:<9}", _ink(node.status), color=color)
+        children = f"{node.succeeded:,} of {node.children:,}" if node.children else ""
+        spent = (counted(node.tokens, "token") if node.tokens else "", dollars(node.cost) if node.cost is not None else "")
+        rest = (seconds(node.seconds), node.model or node.body, children, *spent, node.cause)
+        yield "  ".join((f"{name:<{widest}}", state, *filter(None, map(one_line, rest)))).rstrip()
+
+
+def node_text(run: Run, node: Node, *, color: bool) -> Iterator[str]:
+    """All about one node: what it was sent, and what came of it."""
+    yield f"{ink(node.id, 'bold', color=color)}  {ink(node.status, _ink(node.status), color=color)}"
+    model = "/".join(filter(None, (node.provider, node.model))) or node.body
+    waited = f"waited {seconds(node.waited)}" if node.waited else ""
+    sent = counted(node.sent, "request") if node.sent else ""
+    spent = (counted(node.usage.total, "token") if node.usage.total else "", dollars(node.cost) if node.cost is not None else "")
+    yield "  ".join(filter(None, map(one_line, (model, node.profile, seconds(node.seconds), waited, sent, *spent))))
+    if node.depends_on:
+        yield f"after {one_line(', '.join(node.depends_on))}"
+    for profile, failure in node.fell_back:
+        yield f"fell back from {one_line(profile)}: {one_line(str(failure))}"
+    for at, what in run.warnings:
+        if at == node.id:
+            yield f"warning  {one_line(what)}"
+    yield from _part("prompt", node.prompt, color=color)
+    if node.cause:
+        yield from _part("no reply", node.cause, color=color)
+    if node.failure and node.failure.hint:
+        yield f"hint: {one_line(node.failure.hint)}"
+    yield from _part("reply" if node.reply else "what had come of its reply", node.text, color=color)
+
+
+def result(text: str, *, color: bool) -> Iterator[str]:
+    """The result, or how it begins."""
+    cut = f"\n... {counted(len(text) - HEAD, 'character')} more: --result" if len(text) > HEAD else ""
+    yield from _part("result", text[:HEAD] + cut, color=color)
+
+
+def event_row(event: Happening, began: float) -> str:
+    """An event on a line: its number, when it happened, what it was and to whom."""
+    said = {"reply": "text", "failure": "what"}
+    node = getattr(event, "node", "")
+    details = []
+    for key in ("cause", "limit", "endpoint", "model", "seconds", "what", "failure", "reply"):
+        value = getattr(event, key, None)
+        if key in said and value is not None:
+            value = getattr(value, said[key])
+        if value not in (None, ""):
+            details.append(one_line(f"{value:.1f} s" if isinstance(value, float) else str(value))[:120])
+    return f"{event.seq:>6}  +{event.at - began:8.3f}  {name_of(event):<12}  {one_line(node):<24}  {'  '.join(details)}".rstrip()
+
+
+def _part(title: str, text: str, *, color: bool) -> Iterable[str]:
+    return ("", ink(title, "dim", color=color), *harmless(text.rstrip("\n")).split("\n")) if text else ()
+
+
+def _state(run: KeptRun) -> str:
+    return f"{run.status} ({run.cause})" if run.cause else run.status
+
+
+def _ink(status: str) -> str:
+    return STATE_COLORS.get(status, "yellow")

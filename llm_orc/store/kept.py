@@ -1,0 +1,44 @@
+"""The store as a session has it: whatever is wrong with it is a warning, and the run goes on."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from llm_orc.domain.problem import Problem, ProblemError
+from llm_orc.domain.run import Run
+from llm_orc.store.journal import Journal
+from llm_orc.store.runs import Store
+
+
+class Kept:
+    """Keeps runs in the store of a folder, as far as that can be used."""
+
+    def __init__(self, folder: Path) -> None:
+        """What keeps the store from being opened is the first of the warnings."""
+        self.warnings: list[Problem] = []
+        self.store: Store | None = None
+        try:
+            self.store = Store.open(folder)
+        except ProblemError as error:
+            self._warn_of(error)
+
+    def journal(self, run_id: str, run: Run, spec: Mapping[str, Any] | None) -> Journal | None:
+        """What a run is told to; None where it is not kept. Raises ProblemError for one that cannot be gone on with."""
+        if self.store is None:
+            return None
+        try:
+            return self.store.begin(run_id, run, spec, self.warnings.append)
+        except ProblemError as error:
+            if run.id:
+                raise
+            self._warn_of(error)
+            return None
+
+    def close(self) -> None:
+        """Close the store."""
+        if self.store is not None:
+            self.store.close()
+
+    def _warn_of(self, error: ProblemError) -> None:
+        self.warnings += (replace(each, what=f"{each.what}: this run is not kept", warning=True) for each in error.problems)

@@ -1,0 +1,153 @@
+"""The store: runs by id."""
+
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from llm_orc.domain.event import Happening
+from llm_orc.domain.problem import Place, Problem, ProblemError
+from llm_orc.domain.record import event_of
+from llm_orc.domain.run import Run
+from llm_orc.store.journal import SPEC, Journal
+from llm_orc.store.lifted import whole
+from llm_orc.store.places import FILE, Owner, Texts, lives
+from llm_orc.store.schema import opened, opened_to_read
+from llm_orc.store.trouble import trouble
+
+LAST = "last"
+"""Stands for the run that began last."""
+SEE = "see: llm-orc runs list"
+_SHOWN = 3
+_BELOW = "/["
+"""What stands between the id of a node and what else is in the ids of those below it."""
+
+
+class Store:
+    """An open store; used as `with`, it is closed at the end. It belongs to one thread."""
+
+    def __init__(self, folder: Path, connection: sqlite3.Connection) -> None:
+        """See `open`."""
+        self.folder, self.connection = folder, connection
+        self.texts = Texts(folder)
+        self._owner: Owner | None = None
+
+    @classmethod
+    def open(cls, folder: Path, *, make: bool = True) -> Self:
+        """Open it, made where it is not there; raises ProblemError where it is broken, newer, somebody else's or cannot be used.
+
+        Without `make` one that is not there is a problem, and one that may not be written is read.
+        """
+        return cls(folder, opened(folder) if make else opened_to_read(folder))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the files."""
+        self.connection.close()
+        if self._owner is not None:
+            self._owner.close()
+            self._owner = None
+
+    def begin(self, run_id: str, run: Run, spec: Mapping[str, Any] | None, warn: Callable[[Problem], None]) -> Journal:
+        """The journal of a new run, or of one that is gone on with (its spec stays); raises ProblemError where a process works on it.
+
+        `run` is folded by the caller; of a run that is gone on with it has folded `events(run_id)`, and new events have higher numbers.
+        `warn` hears of what keeps the store from being written, once.
+        """
+        with self.asked():
+            if self._owner is None:
+                self._owner = Owner(self.folder)
+            number = self._taken_over(run_id, self._owner.name)
+        return Journal(self.connection, self.folder, run, self._owner.name, spec, warn, number)
+
+    def _taken_over(self, run_id: str, owner: str) -> int | None:
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            row = self.connection.execute("SELECT number, owner FROM runs WHERE id = ?", (run_id,)).fetchone()
+            if row is None:
+                return None
+            if lives(self.folder, row[1]):
+                raise ProblemError(Problem(f"another process works on the run '{run_id}'", hint="wait until it is done, or end it"))
+            self.connection.execute("UPDATE runs SET owner = ?, status = 'running', cause = '' WHERE number = ?", (owner, row[0]))
+            number: int = row[0]
+            return number
+        finally:
+            self.connection.execute("COMMIT")
+
+    def find(self, word: str) -> str:
+        """The id of the run that begins with this, or has it at its end, or is the `last`; raises ProblemError for none and for several."""
+        with self.asked():
+            if word == LAST:
+                rows = self.connection.execute("SELECT id FROM runs ORDER BY started_at DESC, number DESC LIMIT 1").fetchall()
+            else:
+                like = word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+                query = "SELECT id FROM runs WHERE id LIKE ? ESCAPE '\\' OR id LIKE ? ESCAPE '\\' ORDER BY id = ? DESC, id DESC LIMIT ?"
+                rows = self.connection.execute(query, (f"{like}%", f"%-{like}", word, _SHOWN + 1)).fetchall()
+        found = [row[0] for row in rows]
+        if not found:
+            raise ProblemError(Problem(f"no run '{word}'" if word != LAST else "no run is kept here", hint=SEE))
+        if len(found) > 1 and found[0] != word:
+            several = ", ".join(found[:_SHOWN]) + (", ..." if len(found) > _SHOWN else "")
+            raise ProblemError(Problem(f"several runs begin with '{word}': {several}", hint="write more of its id"))
+        return str(found[0])
+
+    def number(self, run_id: str) -> int:
+        """Under which its rows stand; raises ProblemError."""
+        with self.asked():
+            row = self.connection.execute("SELECT number FROM runs WHERE id = ?", (run_id,)).fetchone()
+        if row is None:
+            raise ProblemError(Problem(f"no run '{run_id}'", hint=SEE))
+        return int(row[0])
+
+    def alive(self, run_id: str) -> bool:
+        """Whether a process works on it."""
+        with self.asked():
+            row = self.connection.execute("SELECT owner FROM runs WHERE id = ?", (run_id,)).fetchone()
+        return row is not None and lives(self.folder, row[0])
+
+    def spec(self, run_id: str) -> Mapping[str, Any]:
+        """What it was begun with; raises ProblemError where it was begun without, or a part of it is lost."""
+        with self.asked():
+            row = self.connection.execute("SELECT spec FROM runs WHERE number = ?", (self.number(run_id),)).fetchone()
+            if row[0] is None:
+                raise ProblemError(Problem(f"the run '{run_id}' was kept without what it takes to go on with it", hint=SEE))
+            spec: Mapping[str, Any] = whole(row[0], self.texts.read)[SPEC]
+            return spec
+
+    def events(self, run_id: str, after: int = 0, node: str | None = None) -> Iterator[Happening]:
+        """What was told of it, in order, those after a number, or of one node only; `Delta` is never kept. Raises ProblemError."""
+        return self._events(run_id, "seq > ?" if node is None else "seq > ? AND node = ?", after, *([] if node is None else [node]))
+
+    def events_around(self, run_id: str, node: str, *, below: bool) -> Iterator[Happening]:
+        """What it takes to fold one node: what was told of it, of the run as a whole and, if wanted, of all that is `below` it."""
+        above = [node[:at] for at, letter in enumerate(node) if letter in _BELOW]
+        ranges = [(f"{node}{letter}", f"{node}{chr(ord(letter) + 1)}") for letter in _BELOW if below]
+        where = "node IN ('', ?)" + ' OR (node = ? AND event LIKE \'{"event": "submitted"%\')' * len(above)
+        where += " OR (node >= ? AND node < ?)" * len(ranges)
+        return self._events(run_id, f"({where})", node, *above, *(edge for each in ranges for edge in each))
+
+    def _events(self, run_id: str, where: str, *values: object) -> Iterator[Happening]:
+        number = self.number(run_id)
+        with self.asked():
+            query = f"SELECT seq, event FROM events WHERE run = ? AND {where} ORDER BY seq"  # noqa: S608 - no word of others
+            for seq, row in self.connection.execute(query, (number, *values)):
+                yield event_of(whole(row, self.texts.read), seq)
+
+    @contextmanager
+    def asked(self) -> Iterator[None]:
+        """Whatever goes wrong meanwhile is told as a problem."""
+        file = self.folder / FILE
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise ProblemError(trouble(error, file)) from None
+        except (LookupError, TypeError, ValueError):
+            hint = "move the folder away, and a new store is made"
+            raise ProblemError(Problem("holds what no llm-orc has written", Place(str(file)), hint)) from None

@@ -1,0 +1,228 @@
+"""What `llm-orc runs` says of the runs that are kept."""
+
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from tests.project import NewProject, Project
+
+STORE = ".llm-orc/store/store.db"
+FAN = """
+name: fan
+agents:
+  - name: each
+    fan_out: {items: [one, two, three]}
+    command: [cat]
+    prompt: "item {{ item }}"
+  - name: bad
+    depends_on: [each]
+    command: [sh, -c, 'cat >/dev/null; echo "it is broken" >&2; exit 7']
+"""
+
+
+@pytest.fixture
+def ran(here: Project) -> Project:
+    """Two runs are kept: one of `echo`, then one of `fan`, of which an agent failed."""
+    here.write(".llm-orc/ensembles/fan.yaml", FAN)
+    assert here.run("invoke", "echo", "the first input").code == 0
+    assert here.run("invoke", "fan", "the second").code == 1
+    return here
+
+
+def listed(here: Project, *flags: str) -> list[str]:
+    outcome = here.run("runs", "list", *flags, "--json")
+    assert outcome[1:] == ("", 0)
+    return [run["ensemble"] for run in json.loads(outcome.out)]
+
+
+def test_runs_are_listed_the_last_one_first(ran: Project) -> None:
+    outcome = ran.run("runs", "list")
+    first, second = outcome.out.splitlines()
+    assert outcome[1:] == ("", 0)
+    assert "fan " in first
+    assert " failed " in first
+    assert "5 agents, 1 failed" in first
+    assert first.endswith("the second")
+    assert " echo " in second
+    assert " succeeded " in second
+
+
+def test_a_listing_can_be_narrowed(ran: Project) -> None:
+    assert listed(ran) == ["fan", "echo"]
+    assert listed(ran, "--ensemble", "echo") == ["echo"]
+    assert listed(ran, "--status", "failed") == ["fan"]
+    assert listed(ran, "--since", "1h") == ["fan", "echo"]
+    assert listed(ran, "--since", "2999-01-01") == []
+    assert listed(ran, "--text", "ITEM two") == ["fan"]
+    assert listed(ran, "--limit", "1") == ["fan"]
+    assert ran.run("runs", "list", "--limit", "1").err == "there are more: --limit 2\n"
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--status", "faild"], "error: --status: no run is 'faild'\nhint: did you mean 'failed'?\n"),
+        (["--limit", "0"], "error: --limit: '0' is no number\nhint: a whole number, 1 or more\n"),
+        (
+            ["--since", "soon"],
+            "error: --since: 'soon' is no time\nhint: --since 2h, --since 30min, --since 7d, or a date: --since 2026-01-31\n",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_flag(ran: Project, flags: list[str], said: str) -> None:
+    assert ran.run("runs", "list", *flags) == ("", said, 2)
+
+
+def test_a_run_is_shown_with_its_agents(ran: Project) -> None:
+    outcome = ran.run("runs", "show", "last")
+    head, numbers, given, _, *rows = outcome.out.splitlines()
+    assert outcome[1:] == ("", 0)
+    assert head.endswith("  fan  failed")
+    assert "5 agents  1 failed" in numbers
+    assert given == "input  the second"
+    assert [row.split()[:2] for row in rows] == [
+        ["each", "succeeded"],
+        ["each[0]", "succeeded"],
+        ["each[1]", "succeeded"],
+        ["each[2]", "succeeded"],
+        ["bad", "failed"],
+    ]
+    assert "3 of 3" in rows[0]
+    assert "script: 'sh': exit code 7" in rows[4]
+
+
+def test_the_result_is_shown(ran: Project) -> None:
+    run_id = json.loads(ran.run("runs", "list", "--ensemble", "echo", "--json").out)[0]["run"]
+    assert ran.run("runs", "show", run_id[-6:]).out.endswith("\nresult\nthe first input\n")
+    assert ran.run("runs", "show", run_id, "--result") == ("the first input\n", "", 0)
+    assert ran.run("runs", "show", "last", "--result", "--agent", "each[1]") == ("item two\n", "", 0)
+
+
+def test_one_agent_is_shown_with_what_it_was_sent(ran: Project) -> None:
+    outcome = ran.run("runs", "show", "last", "--agent", "bad")
+    assert outcome[1:] == ("", 0)
+    assert outcome.out.startswith("bad  failed\ncommand  ")
+    assert "after each\n" in outcome.out
+    assert "no reply\nscript: 'sh': exit code 7\nit is broken\n" in outcome.out
+    each = ran.run("runs", "show", "last", "--agent", "each", "--limit", "1", "--offset", "1")
+    assert 'reply\n["item one", "item two", "item three"]\n\neach[1]  succeeded' in each.out
+    assert each.out.count("each[") == 1
+    assert each.err == "there are more: --limit 2, or --offset to leave some out\n"
+
+
+def test_the_json_of_a_run_is_that_of_invoke(here: Project) -> None:
+    invoked = here.run("invoke", "two", "hello", "--output-format", "json")
+    shown = here.run("runs", "show", "last", "--json")
+    assert json.loads(shown.out) == json.loads(invoked.out)
+    one = here.run("runs", "show", "last", "--agent", "good", "--json")
+    assert json.loads(one.out) == json.loads(invoked.out)["agents"][0]
+
+
+def test_the_events_of_a_run_are_those_of_invoke(here: Project) -> None:
+    invoked = here.run("invoke", "echo", "hello", "--output-format", "jsonl")
+    assert here.run("runs", "show", "last", "--events", "--json").out == invoked.out
+    told = here.run("runs", "show", "last", "--events", "--agent", "echo").out.splitlines()
+    assert "answered" in told[-1].split()
+    assert told[-1].endswith("hello")
+
+
+def test_names_that_are_nobodys(ran: Project) -> None:
+    assert ran.run("runs", "show", "x") == ("", "error: no run 'x'\nhint: see: llm-orc runs list\n", 2)
+    assert ran.run("runs", "show", "last", "--agent", "eech") == ("", "error: the run has no node 'eech'\nhint: did you mean 'each'?\n", 2)
+
+
+def test_where_nothing_is_kept_that_is_said(here: Project) -> None:
+    outcome = here.run("runs", "list")
+    assert outcome.code == 2
+    assert "no run is kept here\nhint: run something: llm-orc invoke ENSEMBLE\n" in outcome.err
+    assert not (here.path / STORE).exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "config", "env"),
+    [
+        (["--no-store"], "", {}),
+        ([], "store: off\n", {}),
+        ([], "", {"LLM_ORC_STORE": "off"}),
+    ],
+)
+def test_nothing_is_kept_where_that_is_wanted(here: Project, flags: list[str], config: str, env: dict[str, str]) -> None:
+    here.write(".llm-orc/config.yaml", config)
+    assert here.run("invoke", "echo", "hello", *flags, env=env) == ("hello\n", "echo succeeded  1 succeeded  0.0 s\n", 0)
+    assert not (here.path / ".llm-orc/store").exists()
+
+
+def test_runs_are_kept_where_the_settings_say(here: Project) -> None:
+    here.write(".llm-orc/config.yaml", "store: {path: kept}\n")
+    here.run("invoke", "echo", "hello")
+    here.run("invoke", "echo", "hello", env={"LLM_ORC_STORE": "{path: there}"})
+    assert (here.path / "kept/store.db").exists()
+    assert (here.path / "there/store.db").exists()
+    assert not (here.path / ".llm-orc/store").exists()
+
+
+def test_without_a_project_runs_are_kept_in_the_users_state(project: NewProject) -> None:
+    bare = project()
+    bare.run("invoke", "examples/nested", "hello")
+    assert (bare.home / ".local/state/llm-orc/store.db").exists()
+    bare.run("invoke", "examples/nested", "hello", env={"XDG_STATE_HOME": str(bare.home / "state")})
+    assert (bare.home / "state/llm-orc/store.db").exists()
+
+
+def test_a_store_that_leads_out_of_an_untrusted_project_is_not_written(project: NewProject) -> None:
+    here = project({".llm-orc/ensembles/own.yaml": "agents: [{name: a, model_profile: embedded}]\n", "~/elsewhere/x": ""})
+    (here.path / ".llm-orc/store").symlink_to(here.home / "elsewhere")
+    outcome = here.run("invoke", "own", "hello")
+    assert outcome.code == 0
+    assert "lies outside of the project" in outcome.err
+    assert sorted(path.name for path in (here.home / "elsewhere").iterdir()) == ["x"]
+
+
+def make_broken(file: Path) -> None:
+    file.write_bytes(b"no database at all" * 1000)
+
+
+def make_newer(file: Path) -> None:
+    connection = sqlite3.connect(file)
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+
+
+def make_a_folder(file: Path) -> None:
+    for each in (file, file.with_name("store.db-wal"), file.with_name("store.db-shm")):
+        each.unlink(missing_ok=True)
+    file.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("damage", "what", "hint"),
+    [
+        (make_broken, "is broken", "move the folder away, and a new store is made"),
+        (make_newer, "was written by a newer llm-orc", "update this one, or keep runs elsewhere"),
+        (make_a_folder, "cannot be written", "keep runs elsewhere, store: {path: FOLDER} in config.yaml, or none of them: --no-store"),
+    ],
+)
+def test_a_store_that_cannot_be_used_is_one_warning(here: Project, damage: object, what: str, hint: str) -> None:
+    here.run("invoke", "echo", "hello")
+    file = here.path / STORE
+    for log in ("store.db-wal", "store.db-shm"):
+        file.with_name(log).unlink(missing_ok=True)
+    damage(file)  # type: ignore[operator]
+    outcome = here.run("invoke", "echo", "hello")
+    assert outcome[::2] == ("hello\n", 0)
+    err = outcome.err.replace(f"{here.path}/", "")
+    assert err.startswith(f"{STORE}: warning: {what}: this run is not kept\nhint: {hint}\necho succeeded")
+
+    shown = here.run("runs", "list")
+    assert shown[::2] == ("", 2)
+    assert shown.err == f"{file}: {what}\nhint: {hint}\n"
+
+
+def test_ids_are_completed(ran: Project) -> None:
+    env = {"_LLM_ORC_COMPLETE": "complete_bash", "COMP_WORDS": "llm-orc runs show l", "COMP_CWORD": "3"}
+    assert ran.run(env=env).out.split() == ["last"]
+    ids = [run["run"] for run in json.loads(ran.run("runs", "list", "--json").out)]
+    env = {"_LLM_ORC_COMPLETE": "complete_bash", "COMP_WORDS": f"llm-orc runs show {ids[0][:4]}", "COMP_CWORD": "3"}
+    assert ran.run(env=env).out.split() == ids
