@@ -1,4 +1,4 @@
-"""The journal of one run: what happens is written down at the end of the turn of the event loop in which it happened."""
+"""The journal of one run: what is sent and what comes back is written down at the end of the turn of the event loop in which it happens."""
 
 import asyncio
 import sqlite3
@@ -10,7 +10,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from llm_orc.domain.event import Answered, Cancelled, Delta, Failed, Happening, Resumed, RunEnded, RunStarted, Skipped, Started, Submitted
+from llm_orc.domain.event import (
+    Answered,
+    Cancelled,
+    Delta,
+    Failed,
+    Happening,
+    Loaded,
+    Loading,
+    Queued,
+    Repairing,
+    Resumed,
+    Retrying,
+    RunEnded,
+    RunStarted,
+    Skipped,
+    Started,
+    Submitted,
+)
 from llm_orc.domain.problem import Problem
 from llm_orc.domain.record import record_of
 from llm_orc.domain.run import Run
@@ -21,6 +38,8 @@ from llm_orc.store.trouble import is_busy, trouble
 
 HEAD = 200
 """Characters of an input or a cause that listings show."""
+AT_MOST = 0.05
+"""Seconds that what costs nothing to lose waits for what does."""
 PATIENCE = 100
 """Milliseconds that a run stands still because another process writes."""
 AGAIN = 0.2
@@ -31,6 +50,8 @@ AT_THE_END = 5_000
 """Milliseconds of patience when nothing else is left to do."""
 SPEC = "value"
 """The key that what a run was begun with has in its record."""
+_MINOR = (Submitted, Queued, Started, Loading, Loaded, Retrying, Repairing)
+"""What is simply told anew when a run is gone on with."""
 _RUN = (
     "INSERT INTO runs (id, ensemble, status, cause, started_at, last_at, tokens, agents, failed, input, owner, spec)"
     " VALUES (?, ?, 'running', '', ?, ?, 0, 0, 0, ?, ?, ?)"
@@ -75,11 +96,13 @@ class Journal:
             if node.status == "failed":
                 self._failed.add(id_)
         self._next: asyncio.Handle | None = None
+        self._soon = False
+        """Whether that is at the end of this turn."""
         self._hindered_since: float | None = None
         self._off = False
 
     def tell(self, event: Happening) -> None:
-        """It is written at the end of this turn of the event loop; never raises."""
+        """It is written at the end of this turn of the event loop, or soon after where that is enough; never raises."""
         if self._off or isinstance(event, Delta):
             return
         self._waiting.append(event)
@@ -93,8 +116,8 @@ class Journal:
                 pass
         if isinstance(event, RunEnded):
             self._write()
-        elif self._next is None:
-            self._later(0.0)
+        elif self._next is None or not (self._soon or isinstance(event, _MINOR)):
+            self._later(AT_MOST if isinstance(event, _MINOR) else 0.0)
 
     def close(self) -> None:
         """Write what is left, and let the run go: whoever looks sees that nobody works on it any more. Never raises."""
@@ -114,6 +137,9 @@ class Journal:
             self._children[parent] += 1
 
     def _later(self, seconds: float) -> None:
+        if self._next is not None:
+            self._next.cancel()
+        self._soon = not seconds
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:

@@ -97,6 +97,17 @@ CALLS: dict[str, Sequence[Sequence[str]]] = {
         ["models", "--json"],
     ],
     "show": [["all"], ["all", "--json"]],
+    "runs": [
+        ["list"],
+        ["list", "--json"],
+        ["list", "--text", "hello"],
+        ["show", "last"],
+        ["show", "last", "--json"],
+        ["show", "last", "--events"],
+        ["show", "last", "--events", "--json"],
+        ["show", "last", "--agent", "kept"],
+        ["show", "last", "--result"],
+    ],
     "init": [["fresh"]],
     "trust": [[], ["--list"]],
     "auth": [
@@ -126,6 +137,29 @@ def test_no_command_shows_a_key(full: Project, parrot: Parrot, command: str) -> 
     assert [leak for outcome in said for leak in leaks(outcome)] == []
     assert all(outcome.code != 70 for outcome in said), [outcome.err for outcome in said if outcome.code == 70]
     assert left_behind(full) == []
+
+
+def test_no_run_that_is_kept_holds_a_key(full: Project) -> None:
+    assert full.run("invoke", "all", "hello", env=EVERYTHING).code != 70
+    said = [full.run("runs", *args, env=EVERYTHING) for args in CALLS["runs"]]
+
+    assert [leak for outcome in said for leak in leaks(outcome)] == []
+    assert [outcome.code for outcome in said] == [0] * len(said)
+    assert [file.name for file in (full.path / ".llm-orc/store").iterdir() if file.name.startswith("store.db")]
+    assert left_behind(full) == []
+
+
+def test_the_search_sees_a_key_that_is_kept(here: Project) -> None:
+    here.write(".llm-orc/ensembles/echo.yaml", "agents: [{name: echo, command: [cat]}]\n")
+    here.run("invoke", "echo", ENVIRONMENT["OPENAI_API_KEY"])
+    here.run("invoke", "echo", ENVIRONMENT["GEMINI_API_KEY"] + " and so on" * 5_000)
+
+    found = [each.partition(" in ")[::2] for each in left_behind(here)]
+    assert {(name, file.split("/")[3][:8]) for name, file in found} == {
+        ("OPENAI_API_KEY", "store.db"),
+        ("GEMINI_API_KEY", "store.db"),
+        ("GEMINI_API_KEY", "blobs"),
+    }
 
 
 def test_no_live_view_shows_a_key(full: Project) -> None:

@@ -15,6 +15,7 @@ from llm_orc.domain.event import Answered, Delta, Failed, Happening, Resumed, Ru
 from llm_orc.domain.message import Failure, Kind, Reply
 from llm_orc.domain.problem import Problem, ProblemError
 from llm_orc.domain.run import Run, fold
+from llm_orc.domain.secret import remember
 from llm_orc.store.pages import Sought, kept_run, listed, tree
 from llm_orc.store.runs import Store
 from tests.engine.runs import Lab
@@ -130,6 +131,8 @@ def test_it_is_written_at_the_end_of_the_turn(store: Store) -> None:
             fold(run, event)
             journal.tell(event)
             counts.append(count())
+            if isinstance(event, RunStarted):
+                await asyncio.sleep(0)
         await asyncio.sleep(0)
         counts.append(count())
         fold(run, events()[5])
@@ -138,7 +141,7 @@ def test_it_is_written_at_the_end_of_the_turn(store: Store) -> None:
         journal.close()
         return counts
 
-    assert asyncio.run(turns()) == [0, 0, 0, 0, 0, 4, 5]
+    assert asyncio.run(turns()) == [0, 1, 1, 1, 1, 4, 5]
 
 
 def test_a_run_is_found_by_its_beginning_its_end_or_as_the_last(store: Store) -> None:
@@ -287,3 +290,58 @@ def test_warnings_are_problems(store: Store) -> None:
     (problem,) = warned
     assert problem.warning
     assert problem.what == "is broken: this run is not kept"
+
+
+def test_a_full_disk_ends_the_keeping_and_not_the_run(store: Store) -> None:
+    pages = store.connection.execute("PRAGMA page_count").fetchone()[0]
+    store.connection.execute(f"PRAGMA max_page_count = {pages + 1}")
+    reply = "not a long text, " * 500
+    run, warnings = kept(store, [*events()[:3], *(Answered("a", Reply(reply), seq=seq) for seq in range(4, 20))])
+    assert run.nodes["a"].text == reply
+    assert [(each.what, each.warning) for each in warnings] == [("the disk is full: this run is kept only up to here", True)]
+    assert store.connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert len(list(store.events("r"))) >= 1
+
+
+def test_who_holds_the_store_for_a_while_delays_nothing(store: Store) -> None:
+    async def turns() -> Run:
+        run = Run()
+        journal = store.begin("r", run, None, unwarned)
+        with Store.open(store.folder) as other:
+            other.connection.execute("BEGIN IMMEDIATE")
+            for event in events()[:5]:
+                fold(run, event)
+                journal.tell(event)
+            await asyncio.sleep(0)
+            assert store.connection.execute("SELECT count(*) FROM events").fetchone() == (0,)
+            other.connection.execute("COMMIT")
+        fold(run, events()[5])
+        journal.tell(events()[5])
+        journal.close()
+        return run
+
+    assert asyncio.run(turns()) == folded(store.events("r"))
+
+
+def test_secrets_are_not_kept(store: Store) -> None:
+    secret = "s3cr3t/" + os.urandom(16).hex()
+    remember(secret)
+    quoted = f'say "{secret}" and \\{secret}\\'
+    value = {"deep": [{secret: quoted}]}
+    told = [
+        RunStarted("r", "test", (("a",),), ("a",), f"{secret} {LONG}", {"key": secret}, seq=1, at=1.0),
+        *events()[1:2],
+        Started("a", quoted, seq=3, at=1.0),
+        Answered("a", Reply(f"{LONG}{secret}", value, structured=True), seq=4, at=1.0),
+        RunEnded(secret, seq=5, at=1.0),
+    ]
+    run = Run()
+    journal = store.begin("r", run, {"input": secret}, unwarned)
+    for event in told:
+        fold(run, event)
+        journal.tell(event)
+    journal.close()
+    assert [file for file in store.folder.rglob("*") if file.is_file() and secret[:20].encode() in file.read_bytes()] == []
+    assert len(list(store.events("r"))) == 5
+    assert folded(store.events("r")).nodes["a"].prompt == 'say "[key]" and \\[key]\\'
+    assert store.spec("r") == {"input": "[key]"}
