@@ -22,7 +22,7 @@ from llm_orc.credentials import KEYS, are_kept
 from llm_orc.domain.credential import Credential, Given
 from llm_orc.domain.ensemble import Ensemble
 from llm_orc.domain.event import Cause, Happening
-from llm_orc.domain.message import NO_USAGE, FailedError, Tell
+from llm_orc.domain.message import Tell
 from llm_orc.domain.model import Catalog, ModelCard
 from llm_orc.domain.past import Past
 from llm_orc.domain.plan import Choices, Plan, PlannedAgent, Variant, Wanted
@@ -48,8 +48,6 @@ if TYPE_CHECKING:
     from llm_orc.store.kept import Kept
 
 PROGRAMS_PER_CORE = 2
-TRY_SECONDS = 10.0
-"""For a provider to say whether it lets a key in."""
 _BOUNDS = Bounds(PROGRAMS_PER_CORE * (os.cpu_count() or 1))
 """Of everything that runs in this process, in whatever thread."""
 
@@ -186,6 +184,17 @@ class Session:
         self.plan = self.plan.with_profiles(settled)
         return tuple(choices.values())
 
+    async def _drafted(self, text: str, planned: PlannedAgent, parent: Plan) -> Plan:
+        """The plan of an ensemble that an agent replied with, ready to be performed; raises FailedError."""
+        from llm_orc.config.drafted import drafted, held_to_rules  # most plans are whole from the beginning
+
+        with held_to_rules(planned):
+            inner = Session(self.layers, drafted(text, planned, parent, self.layers), self.offline, self.providers)
+            inner.models, inner.known = self.models, self.known
+            await inner.settle()
+        await asyncio.to_thread(imported, inner.plan)
+        return inner.plan
+
     async def _choose(self, wanted: Iterable[Wanted], *, all_of_them: bool) -> "dict[Tier, Choice]":
         tiers = [_tier(each) for each in wanted if each.profile.provider == AUTO]
         return await self.models.choose(tiers, self.known.catalog, self._price, offline=self.offline, all_of_them=all_of_them)
@@ -262,6 +271,7 @@ class Session:
             reachable=self._reachable,
             stream=stream,
             shown=shown,
+            draft=self._drafted,
             tree=tree_of(self.layers),
         )
 
@@ -317,40 +327,3 @@ def _wrong(schema: Mapping[str, Any]) -> str:
     from llm_orc.engine.schemas import wrong_schema  # jsonschema costs 50 ms, which most plans do without
 
     return wrong_schema(schema)
-
-
-async def try_key(layers: Layers, provider: str, credential: Credential) -> bool:
-    """Ask a provider for its models with this key and no other; raises FailedError where it is not let in, or not answered in time.
-
-    False where nobody can be asked: the provider has no address of its own, and no profile that may be given the key says one.
-    """
-    from llm_orc.models.look import ANY, look_at  # what it imports, a run does not need
-
-    await credential.secret()  # a keyring may wait for a person, whose time is not the provider's
-    reach = replace(Known(layers).reach, find=lambda *_: credential)
-    asked = _where_to_try(layers, Profile(provider=provider, model=ANY), reach)
-    if asked is None:
-        return False
-    opened = Models(reach)
-    try:
-        looks = await look_at(opened, [asked], lambda: TRY_SECONDS)
-    finally:
-        await opened.close()
-    for failure in (look.failure for look in looks.values() if look.failure):
-        raise FailedError(failure, usage=NO_USAGE)
-    return True
-
-
-def _where_to_try(layers: Layers, bare: Profile, reach: Reach) -> Profile | None:
-    """A profile whose server a key may be tried at."""
-    from llm_orc.models.presets import PRESETS, base_url_of
-    from llm_orc.models.target import aim
-
-    if bare.provider not in PRESETS or base_url_of(bare.provider, reach.env, reach.base_urls):
-        return bare
-    for entry in layers.profiles.entries():
-        with suppress(ProblemError):  # a broken file is told by whoever uses it
-            profile = layers.profiles[entry.name]
-            if profile.provider == bare.provider and (target := aim(profile, reach)).credential and not target.refusal:
-                return bare.model_copy(update={"base_url": profile.base_url})
-    return None

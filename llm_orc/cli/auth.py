@@ -302,7 +302,7 @@ def _tried(terminal: "Terminal", credentials: "Sequence[tuple[str, Credential]]"
     """What the providers say to each, all at once."""
     import asyncio
 
-    from llm_orc.app import try_key
+    from llm_orc.cli.trying import try_key
     from llm_orc.config.layers import read_layers
     from llm_orc.domain.message import FailedError, Failure, Kind
 

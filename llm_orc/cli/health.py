@@ -13,11 +13,12 @@ from shutil import which
 from pydantic import SecretStr
 
 from llm_orc import __version__
-from llm_orc.app import planned, try_key
+from llm_orc.app import planned
 from llm_orc.cli.answers import PULLED, Answers, Written
 from llm_orc.cli.commands import NAME
 from llm_orc.cli.planning import stand_ins
 from llm_orc.cli.terminal import Terminal
+from llm_orc.cli.trying import try_key
 from llm_orc.config import folders as config
 from llm_orc.config.layers import Layers
 from llm_orc.credentials.index import last_four

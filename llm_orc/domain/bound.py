@@ -207,6 +207,8 @@ class _Reading:
         if variant.child is not None:
             child = _Reading(variant.child, self._work(planned, variant.child, own), self.terms)
             return [_within(share, name, variant.child.max_cost) for share in child.shares()], child.result
+        if planned.draft is not None:
+            return [Share(name, Profile(provider=AUTO, model=name), inf, inf, "its agents are planned during the run")], inf
         if variant.profile is None or not isinstance(planned.agent, ModelAgent):
             return [], inf
         profiles = (variant.profile, *planned.fallbacks)

@@ -11,7 +11,7 @@ from llm_orc.domain.files import Files, NoFiles
 from llm_orc.domain.model import Capability
 from llm_orc.domain.problem import Source
 from llm_orc.domain.profile import Parameters
-from llm_orc.domain.read import Name, Read
+from llm_orc.domain.read import Name, NameOrTemplate, Read
 from llm_orc.domain.secret import names_key
 
 Function = Callable[[str], Awaitable[Any]]
@@ -161,8 +161,8 @@ class CommandAgent(Prompted):
 class EnsembleAgent(Prompted):
     """An agent whose body is another ensemble."""
 
-    ensemble: Name
-    """The name of the ensemble."""
+    ensemble: NameOrTemplate
+    """The name of the ensemble; or a template that gives the YAML or JSON of one, which an agent before it replied with."""
     parameters: dict[str, Any] = Field(default_factory=dict)
     """The child's variables."""
 

@@ -70,6 +70,8 @@ class PlannedAgent:
     """Of a fan-out over profiles, one per child."""
     child: "Plan | None" = None
     """Of an ensemble agent."""
+    draft: Template | None = None
+    """Of an ensemble agent whose child an agent before it replies with."""
     program: str | None = None
     """Of a script agent: the absolute path."""
     files: Files | None = None
@@ -116,10 +118,11 @@ class PlannedAgent:
 
     @property
     def listed_by(self) -> frozenset[str]:
-        """The dependencies whose replies are this fan-out's items, and not sections of its prompt."""
+        """The dependencies whose replies are this fan-out's items, or the child run itself, and not sections of its prompt."""
         if self.agent.fan_out is True:
             return frozenset(self.depends_on[:1])
-        return frozenset(name for name in self.depends_on if self.items and name.replace("-", "_") in self.items.names.agents)
+        named = {name for template in (self.items, self.draft) if template for name in template.names.agents}
+        return frozenset(name for name in self.depends_on if name.replace("-", "_") in named)
 
 
 class Wanted(NamedTuple):
@@ -155,6 +158,10 @@ class Plan:
     warnings: tuple[Problem, ...] = ()
     untrusted: tuple[Problem, ...] = ()
     """What may not run until the user trusts the project; children's included."""
+    trail: tuple[str, ...] = ()
+    """The ensembles that led here, this one last."""
+    profile: str | None = None
+    """The profile that the caller chose for every agent."""
 
     def profiles(self) -> Iterator[Profile]:
         """Every profile in use, once, fallbacks and children's included."""

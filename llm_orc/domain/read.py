@@ -6,6 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_-]*$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+NAME_OR_TEMPLATE_PATTERN = NAME_PATTERN + r"|\{\{"
+NameOrTemplate = Annotated[str, Field(pattern=NAME_OR_TEMPLATE_PATTERN)]
 
 
 class Read(BaseModel):

@@ -1,5 +1,6 @@
 """`resolve`: an ensemble becomes a plan, or everything that is wrong with it is told at once."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -28,6 +29,7 @@ from llm_orc.domain.prompt import ALWAYS, IN_FAN_OUT, Template, Templates, check
 from llm_orc.domain.said import identifier
 from llm_orc.domain.variable import typed_variables
 
+_REPLY_AS_JSON = re.compile(r"^(\{\{ *agents\.[A-Za-z_]\w*)\.json *\}\}$")
 MOST_SHOWN = 60
 """Letters of a command that a person is shown who is asked to trust it."""
 
@@ -38,12 +40,14 @@ def resolve(
     ensembles: Mapping[str, Ensemble],
     choices: Choices = Choices(),  # noqa: B008 - unchangeable
     default: DefaultProfile = DefaultProfile("default"),  # noqa: B008 - likewise
+    trail: tuple[str, ...] = (),
 ) -> Plan:
     """Look up every name and order the agents; raises ProblemError with all that is wrong, children included.
 
     `profiles` and `ensembles` may read their entries as they are asked for, and raise ProblemError themselves.
+    `trail` are the ensembles that led to this one.
     """
-    resolution = _Resolution(ensemble, profiles, ensembles, choices, default, (ensemble.name,))
+    resolution = _Resolution(ensemble, profiles, ensembles, choices, default, (*trail, ensemble.name))
     plan = resolution.plan()
     wrong = [problem for problem in resolution.problems if not problem.warning]
     if wrong:
@@ -95,6 +99,8 @@ class _Resolution(Naming):
             self.ensemble.limits.timeout_seconds,
             tuple(problem for problem in self.problems if problem.warning),
             tuple(self.untrusted),
+            trail=self.trail,
+            profile=self.choices.profile,
         )
 
     # One agent
@@ -128,14 +134,16 @@ class _Resolution(Naming):
         path = self.paths[agent.name]
         agent = self._with_files(agent, path)
         prompt, when, items = self._templates_of(agent, path)
+        draft = self._draft(agent, path)
         shape = self._shape(agent, path)
-        named = [name for template in (prompt, when, items, shape) if template for name in template.names.agents]
+        named = [name for template in (prompt, when, items, shape, draft) if template for name in template.names.agents]
         there = {self.known[name] for name in named if name in self.known}
         implied = tuple(sorted(there.difference(agent.depends_on), key=self.paths.__getitem__))
         planned = PlannedAgent(
             agent, (*dict.fromkeys(agent.depends_on), *implied), frozenset(implied), (), prompt, when, items, shape=shape, path=path
         )
         planned = replace(planned, files=self.ensemble.files)
+        planned = replace(planned, draft=draft)
         for fault in faults_of(planned, self.names):
             self.wrong(fault.what, (*path, *fault.path), fault.hint)
         if prompt is not None and prompt.tagged:
@@ -183,6 +191,14 @@ class _Resolution(Naming):
             template = self.templates.read(written, key) if key == "errors" else self.templates.expression(written, key)
         return self._template(template, ALWAYS, path)
 
+    def _draft(self, agent: Agent, path: KeyPath) -> Template | None:
+        """The template that gives the text of an ensemble; of JSON too, for only a text has places to show what is wrong with it."""
+        if not isinstance(agent, EnsembleAgent) or "{{" not in agent.ensemble:
+            return None
+        written = _REPLY_AS_JSON.sub(r"\1 }}", agent.ensemble.strip())
+        legal = ALWAYS | IN_FAN_OUT if agent.fan_out else ALWAYS
+        return self._template(self.templates.expression(written, "ensemble"), legal, (*path, "ensemble"))
+
     def _shape(self, agent: Agent, path: KeyPath) -> Template | None:
         """The template of a reply that follows a schema."""
         if not isinstance(agent, ModelAgent) or agent.template is None:
@@ -223,6 +239,10 @@ class _Resolution(Naming):
     # Children
 
     def _with_child(self, planned: PlannedAgent, agent: EnsembleAgent, path: KeyPath) -> PlannedAgent:
+        if planned.draft is not None:
+            if planned.compares:
+                self.wrong("'profiles' compares what is known before the run, and this ensemble is not", (*path, "fan_out", "profiles"))
+            return planned
         if not planned.compares:
             return replace(planned, child=self._child(agent, path, self.choices.profile))
         names = [(self.choices.profile or name, spot) for name, spot in compared(agent, path)]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from llm_orc.domain.problem import KeyPath, nearest
-from llm_orc.domain.read import NAME_PATTERN
+from llm_orc.domain.read import NAME_OR_TEMPLATE_PATTERN, NAME_PATTERN
 
 NAME_RULE = "a name has letters, digits, - and _, a letter first"
 _EXPECTED = {
@@ -33,7 +33,7 @@ def said(path: KeyPath, faults: Sequence[Any]) -> tuple[str, str]:
     match kind:
         case "value_error":
             return str(fault["ctx"]["error"]), ""
-        case "string_pattern_mismatch" if fault["ctx"]["pattern"] != NAME_PATTERN:
+        case "string_pattern_mismatch" if fault["ctx"]["pattern"] not in (NAME_PATTERN, NAME_OR_TEMPLATE_PATTERN):
             return f"{subject} must match {fault['ctx']['pattern']}, not {shown(value)}", ""
         case "string_pattern_mismatch":
             return f"'{cut(value)}' is no name", NAME_RULE

@@ -90,8 +90,7 @@ class Call:
         if self._selects:
             first = self.planned.depends_on[0]
             sections[first] = said(first, Outcome("succeeded", Reply(self._selected_text())))
-        if self.scope.item is not MISSING:
-            sections = {name: section for name, section in sections.items() if name not in self.planned.listed_by}
+        sections = {name: section for name, section in sections.items() if name not in self.planned.listed_by}
         return default_prompt(self.scope.own_input, sections.values())
 
     async def _ask_model(self) -> Reply:

@@ -1,12 +1,13 @@
 """What the engine is given to work with."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from llm_orc.domain.message import Ask
+from llm_orc.domain.message import Ask, FailedError, Failure, Kind
 from llm_orc.domain.model import ModelCard
+from llm_orc.domain.plan import Plan, PlannedAgent
 from llm_orc.domain.price import Pricing
 from llm_orc.domain.profile import Endpoint, Profile
 from llm_orc.domain.tree import NoTree, Tree
@@ -20,6 +21,14 @@ def steady_clock() -> Clock:
     """The time of day now, carried on by a clock that nobody sets."""
     start = time.time() - time.monotonic()
     return lambda: start + time.monotonic()
+
+
+Drafted = Callable[[str, PlannedAgent, Plan], Awaitable[Plan]]
+
+
+async def no_draft(text: str, planned: PlannedAgent, parent: Plan) -> Plan:  # noqa: ARG001 - the contract
+    """Where no ensemble is made of a reply; raises FailedError."""
+    raise FailedError(Failure(Kind.INVALID_REQUEST, f"'{planned.name}' would run an ensemble that an agent replied with"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +51,8 @@ class Means:
     reachable: Callable[[Profile], bool] = lambda _: True
     """Whether a profile's model may be asked; what may not be is skipped as `offline`."""
     clock: Clock = field(default_factory=steady_clock)
+    draft: Drafted = no_draft
+    """Makes a plan of an ensemble that an agent replied with: of the text, for this agent, in the run of that plan."""
     tree: Tree = field(default_factory=NoTree)
     """The files that agents work on."""
     stream: bool = False

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -29,15 +30,15 @@ from llm_orc.domain.gather import gathered
 from llm_orc.domain.message import NO_USAGE, FailedError, Failure, Kind, Outcome, Reply, Tell
 from llm_orc.domain.past import NO_PAST, Past, told_apart
 from llm_orc.domain.plan import Plan, PlannedAgent
-from llm_orc.domain.profile import Profile
 from llm_orc.domain.result import result_of
 from llm_orc.domain.said import MISSING, Scope
 from llm_orc.engine.agents import Call
 from llm_orc.engine.asks import Turn
 from llm_orc.engine.budgets import Budget
 from llm_orc.engine.causes import common_failure, wanted
+from llm_orc.engine.children import child_of, wished
 from llm_orc.engine.items import items_of, opened, width_of
-from llm_orc.engine.limits import Place, Stopwatch, Wish
+from llm_orc.engine.limits import Place, Stopwatch
 from llm_orc.engine.means import Means
 from llm_orc.engine.slots import Slots
 
@@ -63,8 +64,7 @@ async def perform(
     work = asyncio.create_task(whole.perform())
     ended = stop if stop is not None else asyncio.get_running_loop().create_future()
     cause: Cause = "interrupt"
-    wishes = ((means.endpoint(profile), _wish(profile, means)) for profile in plan.profiles() if means.reachable(profile))
-    with means.bounds.wished(wishes):
+    with wished(plan, means):
         try:
             await asyncio.wait({work, ended}, timeout=plan.timeout_seconds, return_when=asyncio.FIRST_COMPLETED)
             cause = "" if work.done() else ended.result() if ended.done() else "timeout"
@@ -76,12 +76,6 @@ async def perform(
             _raise_bug(work)
             result, failure = result_of(plan, whole.outcomes, text)
             told(RunEnded(result, cause, failure))
-
-
-def _wish(profile: Profile, means: Means) -> Wish:
-    card = means.card(profile)
-    requests, tokens = profile.requests_per_minute or card.requests_per_minute, profile.tokens_per_minute or card.tokens_per_minute
-    return Wish(profile.max_parallel, requests, tokens)
 
 
 def _raise_bug(work: asyncio.Task[None]) -> None:
@@ -294,10 +288,7 @@ class Node:
         return self.planned.agent.timeout_seconds or (profile.timeout_seconds if profile else None)
 
     async def _child_run(self, scope: Scope, watches: tuple[Stopwatch, ...]) -> Reply:
-        plan = self.planned.child
-        if plan is None:
-            message = f"'{self.id}' was planned without its child"
-            raise TypeError(message)
+        plan = await child_of(self.planned, scope, self.run.plan, self.run.means)
         turn = Turn(Started(self.id))
         text = Call(self.id, self.planned, scope, turn, self.run.means, self.run.tell).work() or plan.ensemble.default_task or ""
         self.run.tell(Started(self.id, text))
@@ -305,7 +296,8 @@ class Node:
         child = OpenRun(plan, text, self.run.means, self._tell, past, self.id, self.run.places, watches, self.run.budgets)
         try:
             async with asyncio.timeout(plan.timeout_seconds):
-                await child.perform()
+                with wished(plan, self.run.means) if self.planned.draft else nullcontext():
+                    await child.perform()
         except TimeoutError:
             raise FailedError(Failure(Kind.TIMEOUT, f"'{plan.ensemble.name}' was not done within {plan.timeout_seconds:g} s")) from None
         result, failure = result_of(plan, child.outcomes, text)

@@ -56,6 +56,7 @@ RUNS = {
     "examples/output-schema": ("", r"^\[ \] Please buy flour\.\s+\[ \] Then fetch the key from Maria\.\s*$"),
     "examples/output-template": ("", r"^1\. The roof leaks over the stairs\.\n2\. A window in the hall is broken\.\s*$"),
     "examples/phased": ("", r"^after_quick waited for slow\s*$"),
+    "examples/planned-ensemble": ("", r"(?s)## closing.*1: The bridge was closed.*## opening.*2: It opens again"),
     "examples/prompt-file": ("", r"2: It decided to buy the house"),
     "examples/require": ("", r"(?s)either: left.*\(missing: .*always: succeeded and skipped"),
     "examples/retry": ("", r"2: The last boat leaves at six"),
