@@ -159,11 +159,11 @@ class Session:
         if self.kept is not None:
             self.kept.close()
 
-    def keep(self, folder: Path) -> Sequence[Problem]:
-        """Keep what is performed from now on in the store of this folder; what is in the way of that comes back, and is a warning."""
+    def keep(self, folder: Path, keep: int | str | None = None) -> Sequence[Problem]:
+        """Keep what is performed from now on in the store of this folder, and so many runs; what is in the way of that are warnings."""
         from llm_orc.store.kept import Kept  # with SQLite, which only those need who keep runs
 
-        self.kept = Kept(folder)
+        self.kept = Kept(folder, keep)
         return self.kept.warnings
 
     async def settle(self) -> "Sequence[Choice]":

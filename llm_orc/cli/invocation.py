@@ -141,10 +141,10 @@ class _Call:
     def _keep(self, session: Session) -> None:
         """Open the store; what is in the way of that is said now, and what comes later at the end."""
         if self.wanted.keep and self.layers.settings.store != "off":
-            from llm_orc.config.keeping import store_folder
+            from llm_orc.config.keeping import how_many, store_folder
 
             try:
-                self.unkept = session.keep(store_folder(self.layers))
+                self.unkept = session.keep(store_folder(self.layers), how_many(self.layers))
             except ProblemError as error:
                 self.unkept = [replace(each, warning=True) for each in error.problems]
             warn(self.terminal, self.unkept)

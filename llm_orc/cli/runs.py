@@ -111,3 +111,31 @@ def show(
         else:
             show_run(terminal, store, run_id, page)
     return 0
+
+
+@app.command(epilog=examples("llm-orc runs prune --older-than 30d --dry-run", "llm-orc runs prune --pin last"))
+def prune(
+    ctx: typer.Context,
+    *,
+    older_than: Annotated[
+        str, typer.Option("--older-than", metavar="TIME", help="Runs that ended before, as in 30d or 2026-01-31.", show_default=False)
+    ] = "",
+    keep: Annotated[str, typer.Option("--keep", metavar="N", help="All but the last N.", show_default=False)] = "",
+    max_size: Annotated[
+        str, typer.Option("--max-size", metavar="SIZE", help="The oldest, until the rest takes up 500MB, 2GB, ...", show_default=False)
+    ] = "",
+    pin: Annotated[str, typer.Option("--pin", metavar="RUN", help="Never forget this run.", autocompletion=runs, show_default=False)] = "",
+    unpin: Annotated[
+        str, typer.Option("--unpin", metavar="RUN", help="It is as others again.", autocompletion=runs, show_default=False)
+    ] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which runs would be forgotten.")] = False,
+    json: Json = False,
+) -> int:
+    """Forget runs that are too many, too old or too large; always whole ones, and never one that is pinned or running.
+
+    Without a bound: as many as store: {keep: ...} in config.yaml says.
+    """
+    refuse_empty(ctx)
+    from llm_orc.cli.runs_pruned import Asked, pruned
+
+    return pruned(ctx.obj, Asked(older_than, keep, max_size, pin, unpin, dry_run, json))

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from llm_orc.store.runs import Store
 
 _UNITS = {"s": "seconds", "min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_BYTES = {"KB": 10**3, "MB": 10**6, "GB": 10**9}
+_SIZE = re.compile(r"(\d+)\s*(KB|MB|GB)")
 _AGE = re.compile(r"(\d+)\s*(s|min|h|d|w)")
 
 
@@ -40,6 +42,14 @@ def number(text: str, flag: str, least: int = 1) -> int:
     if text.isascii() and text.isdigit() and int(text) >= least:
         return int(text)
     raise ProblemError(Problem(f"{flag}: '{text}' is no number", hint=f"a whole number, {least} or more"))
+
+
+def size(text: str, flag: str) -> int:
+    """Bytes, as in `500MB`; raises ProblemError."""
+    found = _SIZE.fullmatch(text.strip().upper())
+    if found is None:
+        raise ProblemError(Problem(f"{flag}: '{text}' is no size", hint=f"{flag} 500MB, {flag} 2GB"))
+    return int(found[1]) * _BYTES[found[2]]
 
 
 def state(text: str) -> str:

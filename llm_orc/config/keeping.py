@@ -1,9 +1,15 @@
-"""Where runs are kept."""
+"""Where runs are kept, and how many of them."""
 
 from pathlib import Path
 
 from llm_orc.config.layers import Layers
 from llm_orc.domain.problem import ProblemError
+
+
+def how_many(layers: Layers) -> int | str | None:
+    """How many runs are kept, or how old they may be; None is all of them."""
+    store = layers.settings.store
+    return None if isinstance(store, str) else store.keep
 
 
 def store_folder(layers: Layers) -> Path:

@@ -10,6 +10,16 @@ from llm_orc.domain.wrong import shown
 
 AGE = re.compile(r"([1-9][0-9]*)(h|d|w)")
 
+_HOURS = {"h": 1, "d": 24, "w": 7 * 24}
+
+
+def seconds_of(age: str) -> float:
+    """`12h`, `90d` or `2w` in seconds; raises ValueError."""
+    found = AGE.fullmatch(age)
+    if found is None:
+        raise ValueError(f"'{age}' is no age")
+    return int(found[1]) * _HOURS[found[2]] * 3600.0
+
 
 def _how_many(value: Any) -> Any:
     if (isinstance(value, int) and value > 0) or (isinstance(value, str) and AGE.fullmatch(value)):

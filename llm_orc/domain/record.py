@@ -18,6 +18,7 @@ ANYTHING = ("value", "variables")
 """The keys that hold what others made; all else is ours."""
 EVENT = "event"
 _OURS = (Usage, Failure, Reply)
+_ENCODER = json.JSONEncoder(ensure_ascii=False, default=str)
 _WORD = re.compile(r"(?<!^)(?=[A-Z])")
 
 
@@ -56,7 +57,7 @@ def json_of(value: Any) -> str:
 
 
 def _json(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    text = _ENCODER.encode(value)
     try:
         text.encode()
     except UnicodeEncodeError:  # half of a character

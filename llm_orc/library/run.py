@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_orc.app import Session, planned
-from llm_orc.config.keeping import store_folder
+from llm_orc.config.keeping import how_many, store_folder
 from llm_orc.config.layers import Layers, read_layers
 from llm_orc.config.surroundings import Surroundings
 from llm_orc.domain.ensemble import Ensemble
@@ -69,7 +69,11 @@ async def arun(  # noqa: PLR0913 - keywords, each of which stands alone
 @contextmanager
 def _kept(session: Session, layers: Layers, store: bool | str | os.PathLike[str]) -> Iterator[None]:  # noqa: FBT001 - as it was given
     """What is performed meanwhile is kept, as far as it can be."""
-    warnings = session.keep(store_folder(layers) if store is True else Path(store)) if store is not False else ()
+    warnings = (
+        session.keep(store_folder(layers) if store is True else Path(store), how_many(layers) if store is True else None)
+        if store is not False
+        else ()
+    )
     yield
     for warning in warnings:
         _log.warning("%s", warning)

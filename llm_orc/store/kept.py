@@ -14,8 +14,9 @@ from llm_orc.store.runs import Store
 class Kept:
     """Keeps runs in the store of a folder, as far as that can be used."""
 
-    def __init__(self, folder: Path) -> None:
-        """What keeps the store from being opened is the first of the warnings."""
+    def __init__(self, folder: Path, keep: int | str | None = None) -> None:
+        """What keeps the store from being opened is the first of the warnings. `keep` so many runs, or those of such an age."""
+        self._keep = keep
         self.warnings: list[Problem] = []
         self.store: Store | None = None
         try:
@@ -36,8 +37,18 @@ class Kept:
             return None
 
     def close(self) -> None:
-        """Close the store."""
-        if self.store is not None:
+        """Close the store, and forget the runs that are too many."""
+        if self.store is None:
+            return
+        try:
+            if self._keep is not None:
+                from llm_orc.store.pruned import Bounds, beyond, prune
+
+                if runs := beyond(self.store, Bounds.of(self._keep)):
+                    prune(self.store, runs, shrink=False)
+        except ProblemError as error:
+            self.warnings += (replace(each, warning=True) for each in error.problems)
+        finally:
             self.store.close()
 
     def _warn_of(self, error: ProblemError) -> None:

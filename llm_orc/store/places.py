@@ -3,6 +3,7 @@
 import fcntl
 import os
 import re
+from collections.abc import Container
 from hashlib import sha256
 from pathlib import Path
 from secrets import token_hex
@@ -74,6 +75,12 @@ class Texts:
         if sha256(raw).hexdigest() != name:
             raise ProblemError(Problem("is lost: it is not there any more, or not whole", Place(str(self.file(name)))))
         return raw.decode(errors="surrogatepass")
+
+    def sweep(self, needed: Container[str]) -> None:
+        """Remove all that are not needed; raises OSError."""
+        for file in self._folder.iterdir():
+            if file.name not in needed:
+                file.unlink(missing_ok=True)
 
     def file(self, name: str) -> Path:
         """Where it lies."""

@@ -226,3 +226,33 @@ def test_ids_are_completed(ran: Project) -> None:
     ids = [run["run"] for run in json.loads(ran.run("runs", "list", "--json").out)]
     env = {"_LLM_ORC_COMPLETE": "complete_bash", "COMP_WORDS": f"llm-orc runs show {ids[0][:4]}", "COMP_CWORD": "3"}
     assert ran.run(env=env).out.split() == ids
+
+
+def test_runs_are_forgotten_by_number_age_and_size(ran: Project) -> None:
+    dry = ran.run("runs", "prune", "--keep", "1", "--dry-run")
+    assert dry[1:] == ("1 run would be forgotten\n", 0)
+    assert " echo " in dry.out
+    assert listed(ran) == ["fan", "echo"]
+    for flags in (["--older-than", "1h"], ["--max-size", "1GB"], ["--keep", "2"]):
+        assert ran.run("runs", "prune", *flags) == ("", "0 runs forgotten\n", 0)
+    assert ran.run("runs", "prune", "--pin", "last").err.startswith("pinned: ")
+    assert ran.run("runs", "prune", "--keep", "0").err == "1 run forgotten\n"
+    assert listed(ran) == ["fan"]
+    unpinned = ran.run("runs", "prune", "--unpin", "last", "--max-size", "0KB", "--json")
+    assert [run["ensemble"] for run in json.loads(unpinned.out)] == ["fan"]
+    assert listed(ran) == []
+
+
+def test_what_is_to_be_forgotten_has_to_be_said(ran: Project) -> None:
+    outcome = ran.run("runs", "prune")
+    assert outcome[::2] == ("", 2)
+    assert outcome.err.startswith("error: nothing says which runs to forget\nhint: llm-orc runs prune --older-than 30d")
+    assert "--max-size: '5' is no size" in ran.run("runs", "prune", "--max-size", "5").err
+    ran.write(".llm-orc/config.yaml", "store: {keep: 1}\n")
+    assert ran.run("runs", "prune").err == "1 run forgotten\n"
+
+
+def test_a_run_forgets_those_that_are_too_many(ran: Project) -> None:
+    ran.write(".llm-orc/config.yaml", "store: {keep: 2}\n")
+    ran.run("invoke", "echo", "again")
+    assert listed(ran) == ["echo", "fan"]

@@ -27,6 +27,8 @@ from llm_orc import (
 )
 from llm_orc.domain.event import Delta, Happening, RunEnded, RunStarted
 from llm_orc.domain.message import Tell
+from llm_orc.store.pages import Sought, listed
+from llm_orc.store.runs import Store
 from tests.project import NewProject
 
 LOOP: list[object] = []
@@ -255,3 +257,13 @@ def test_a_wrong_keyword_is_told_alone(nowhere: dict[str, object]) -> None:
     with pytest.raises(TypeError) as raised:
         llm_orc.run("hello", "x", max_costs=1, **nowhere)
     assert "During handling" not in "".join(traceback.format_exception(raised.value))
+
+
+def test_a_run_is_kept_if_it_is_wanted(project: NewProject, tmp_path: Path) -> None:
+    here = project({".llm-orc/ensembles/own.yaml": "agents: [{name: a, model_profile: embedded}]\n"})
+    for store in (False, True, tmp_path / "kept"):
+        llm_orc.run("own", "hello", cwd=here.path, env={"HOME": str(here.home)}, store=store)
+    folders = [here.path / ".llm-orc/store", tmp_path / "kept"]
+    for folder in folders:
+        with Store.open(folder, make=False) as opened:
+            assert [run.ensemble for run in listed(opened, Sought(), 5)[0]] == ["own"]

@@ -1,0 +1,93 @@
+"""Forgetting whole runs, so that what is left of a run always hangs together."""
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+from llm_orc.domain.keeping import seconds_of
+from llm_orc.domain.kept import KeptRun
+from llm_orc.store.pages import Sought, listed
+from llm_orc.store.runs import Store
+
+_TABLES = ("events", "nodes", "edges", "texts")
+_EVERY = 1_000_000_000
+"""Runs at once: all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What may stay; runs that are pinned and those that a process works on stay whatever is said here."""
+
+    newest: int | None = None
+    """So many runs, the last ones."""
+    since: float | None = None
+    """Those that something happened in since then, in seconds since 1970 UTC."""
+    size: int | None = None
+    """The last ones that take up so many bytes together."""
+
+    @classmethod
+    def of(cls, keep: int | str, now: float | None = None) -> "Bounds":
+        """The bounds that `keep` stands for: a number of runs or an age."""
+        if isinstance(keep, int):
+            return cls(newest=keep)
+        return cls(since=(time.time() if now is None else now) - seconds_of(keep))
+
+
+def beyond(store: Store, bounds: Bounds) -> list[KeptRun]:
+    """The runs that are too many, too old or too large, the newest first; raises ProblemError."""
+    runs, _ = listed(store, Sought(), _EVERY)
+    taken = 0
+    found = []
+    for number, run in enumerate(runs):
+        taken += size_of(store, run.id) if bounds.size is not None else 0
+        too_many = bounds.newest is not None and number >= bounds.newest
+        too_old = bounds.since is not None and run.last_at < bounds.since
+        too_large = bounds.size is not None and taken > bounds.size
+        if (too_many or too_old or too_large) and not run.pinned and run.status != "running":
+            found.append(run)
+            taken -= size_of(store, run.id) if bounds.size is not None else 0
+    return found
+
+
+def size_of(store: Store, run_id: str) -> int:
+    """Bytes that a run takes up, texts that it shares with others included; raises ProblemError."""
+    number = store.number(run_id)
+    with store.asked():
+        rows: int = store.connection.execute("SELECT coalesce(sum(length(event)), 0) FROM events WHERE run = ?", (number,)).fetchone()[0]
+        names = store.connection.execute("SELECT name FROM texts WHERE run = ?", (number,)).fetchall()
+        return rows + sum(file.stat().st_size for (name,) in names if (file := store.texts.file(name)).exists())
+
+
+def prune(store: Store, runs: list[KeptRun], *, shrink: bool = True) -> None:
+    """Forget these runs, and the texts that no other needs; `shrink` gives the room back to the disk. Raises ProblemError."""
+    with store.asked():
+        numbers = [(store.number(run.id),) for run in runs]
+        with _alone(store):
+            for table in _TABLES:
+                store.connection.executemany(f"DELETE FROM {table} WHERE run = ?", numbers)  # noqa: S608 - our own words
+            store.connection.executemany("DELETE FROM runs WHERE number = ?", numbers)
+        with _alone(store):  # so that nobody takes a text for kept that is just removed
+            needed = {name for (name,) in store.connection.execute("SELECT DISTINCT name FROM texts")}
+            store.texts.sweep(needed)
+        if shrink and runs:
+            store.connection.execute("VACUUM")
+
+
+def pin(store: Store, run_id: str, *, pinned: bool) -> None:
+    """Keep a run whatever is pruned, or no more; raises ProblemError."""
+    with store.asked():
+        store.connection.execute("UPDATE runs SET pinned = ? WHERE number = ?", (pinned, store.number(run_id)))
+
+
+@contextmanager
+def _alone(store: Store) -> Iterator[None]:
+    store.connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        store.connection.execute("COMMIT")
+    except BaseException:
+        with suppress(sqlite3.Error):  # what went wrong says it
+            store.connection.execute("ROLLBACK")
+        raise
