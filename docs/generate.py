@@ -21,7 +21,7 @@ from llm_orc.config.settings import Settings
 from llm_orc.config.unbuilt import UNBUILT
 from llm_orc.domain import ensemble as written
 from llm_orc.domain.keeping import Keeping
-from llm_orc.domain.model import ModelCard, ProviderCard
+from llm_orc.domain.model import AttachmentLimits, ModelCard, ProviderCard
 from llm_orc.domain.price import Price
 from llm_orc.domain.profile import Profile
 
@@ -183,6 +183,7 @@ SECTIONS: tuple[tuple[str, type[BaseModel], Callable[[Any], Places]], ...] = (
     ("Store", Keeping, lambda _: ()),
     ("Provider of the catalogue", ProviderCard, lambda _: ()),
     ("Model of the catalogue", ModelCard, lambda _: ()),
+    ("Attachments of the catalogue", AttachmentLimits, lambda _: ()),
     ("Price", Price, lambda _: ()),
 )
 LINKS = {model.__name__: f"[{title.lower()}](#{title.lower().replace(' ', '-')})" for title, model, _ in SECTIONS}

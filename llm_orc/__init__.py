@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         Variable,
     )
     from llm_orc.domain.fan_out import FanOut
-    from llm_orc.domain.message import FailedError, Failure, Kind, Message, Reply, Request, Usage
+    from llm_orc.domain.message import Attachment, FailedError, Failure, Kind, Message, Reply, Request, Usage
     from llm_orc.domain.problem import Problem, ProblemError
     from llm_orc.domain.profile import Profile
     from llm_orc.domain.run import Run
@@ -35,7 +35,7 @@ _ENSEMBLE = (
 )
 _WHERE = {
     **dict.fromkeys(_ENSEMBLE.split(), "llm_orc.domain.ensemble"),
-    **dict.fromkeys(["FailedError", "Failure", "Kind", "Message", "Reply", "Request", "Usage"], "llm_orc.domain.message"),
+    **dict.fromkeys(["Attachment", "FailedError", "Failure", "Kind", "Message", "Reply", "Request", "Usage"], "llm_orc.domain.message"),
     **dict.fromkeys(["Problem", "ProblemError"], "llm_orc.domain.problem"),
     "Profile": "llm_orc.domain.profile",
     "Run": "llm_orc.domain.run",
@@ -46,6 +46,7 @@ _WHERE = {
 
 __all__ = [
     "AgentSynthesis",
+    "Attachment",
     "CommandAgent",
     "ConcatSynthesis",
     "Defaults",

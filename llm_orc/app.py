@@ -20,7 +20,7 @@ from llm_orc.config.layers import Layers
 from llm_orc.config.tree import tree_of
 from llm_orc.credentials import KEYS, are_kept
 from llm_orc.domain.credential import Credential, Given
-from llm_orc.domain.ensemble import Ensemble
+from llm_orc.domain.ensemble import Ensemble, ModelAgent
 from llm_orc.domain.event import Cause, Happening
 from llm_orc.domain.message import Tell
 from llm_orc.domain.model import Catalog, ModelCard
@@ -213,7 +213,7 @@ class Session:
     def input_of(self, text: str) -> str:
         """The input, else the ensemble's own task; raises ProblemError where neither is there and somebody would read it."""
         text = text if text.strip() else self.plan.ensemble.default_task or ""
-        if not text.strip() and self.plan.reads_input(self._reachable):
+        if not (text.strip() or self.plan.attached) and self.plan.reads_input(self._reachable):
             hint = "pipe something in, name a file with -f, or pass a text after the ensemble's name"
             raise ProblemError(Problem(f"'{self.plan.ensemble.name}' has nothing to work on", hint=hint))
         return text
@@ -314,12 +314,16 @@ def _check_providers(plan: Plan, models: Models, known: Known) -> None:
 
 
 def _lacking(planned: PlannedAgent, profile: Profile, known: Known) -> "Iterator[Problem]":
-    """What a model is known not to be able to do that its agent requires; a tier is chosen by it."""
-    able = None if profile.provider == AUTO or not planned.requires else known.card(profile).capabilities
-    lacking = sorted(planned.requires - able) if able is not None else ()
-    if lacking:
+    """What a model is known not to be able to do that its agent requires, and not to take of what is attached; a tier is chosen by it."""
+    card, model = (ModelCard() if profile.provider == AUTO else known.card(profile)), f"{profile.provider}/{profile.model}"
+    required = planned.agent.requires if isinstance(planned.agent, ModelAgent) else frozenset()
+    if card.capabilities is not None and (lacking := sorted(required - card.capabilities)):
         hint = "take a profile with provider: auto, which chooses a model by it, or say in the profile: capabilities"
-        yield Problem(f"{profile.provider}/{profile.model} has no {' and no '.join(lacking)}, which '{planned.name}' requires", hint=hint)
+        yield Problem(f"{model} has no {' and no '.join(lacking)}, which '{planned.name}' requires", hint=hint)
+    if planned.attached:
+        from llm_orc.domain.attached import refusals  # most agents are sent nothing but text
+
+        yield from (Problem(f"'{planned.name}': {what}", hint=hint) for what, hint in refusals(model, planned.attached, card))
 
 
 def _wrong(schema: Mapping[str, Any]) -> str:

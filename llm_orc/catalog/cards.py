@@ -14,7 +14,7 @@ from llm_orc.domain.profile import Profile
 FILE = Path(__file__).with_name("catalogue.json")
 _OWN_WORDS = ("context_window", "capabilities", "requests_per_minute", "tokens_per_minute", "price")
 """What a profile may say of its model itself."""
-_OF_A_SELLER = ("requests_per_minute", "tokens_per_minute", "price", "gone", "instead")
+_OF_A_SELLER = ("requests_per_minute", "tokens_per_minute", "attachments", "price", "gone", "instead")
 """What holds where a model is sold, and need not hold elsewhere."""
 _PATH = re.compile(r"^(?:models|publishers/[^/]+/models)/")
 _SNAPSHOT = re.compile(r"[-@]20\d\d-?[01]\d-?[0-3]\d$|-0\d\d$|-latest$")
@@ -40,7 +40,10 @@ def tiers(known: Catalog) -> dict[str, dict[str, str]]:
 def card(known: Catalog, profile: Profile) -> ModelCard:
     """What is known of a profile's model: the profile's own words first; nothing is looked up anywhere."""
     own = {key: value for key in _OWN_WORDS if (value := getattr(profile, key)) is not None}
-    return model_card(known, profile.provider, profile.model).model_copy(update=own)
+    found = model_card(known, profile.provider, profile.model)
+    if found.attachments is None and found != ModelCard():  # of a model that is not known nothing is
+        own["attachments"] = known[profile.provider].attachments
+    return found.model_copy(update=own)
 
 
 def model_card(known: Catalog, provider: str, model: str) -> ModelCard:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from llm_orc.domain.profile import AUTO, Profile
+from llm_orc.render.words import counted, size_text
 
 if TYPE_CHECKING:
     from llm_orc.app import Session
@@ -40,13 +41,13 @@ def first_lines(session: "Session", written: "Plan", choices: "Sequence[Choice]"
     for choice in choices:
         uses = answering(choice, written)
         why = f"{choice.tier} -> {choice.provider}/{choice.model} ({choice.why})"
-        yield f"{why}; {_going(choice.destination, text, costs, uses, local=choice.local)}"
+        yield f"{why}; {_going(choice.destination, costs, uses, local=choice.local)}"
     if verbose:
         chosen = [answering(choice, written) for choice in choices]
-        yield from _others(session, costs, text, lambda profile: any(uses(profile) for uses in chosen))
+        yield from _others(session, costs, lambda profile: any(uses(profile) for uses in chosen))
 
 
-def _others(session: "Session", costs: "_Costs", text: str, chosen: Uses) -> Iterator[str]:
+def _others(session: "Session", costs: "_Costs", chosen: Uses) -> Iterator[str]:
     groups: dict[tuple[str, bool], list[Profile]] = {}
     for profile in session.plan.profiles():
         if profile.provider == AUTO or chosen(profile):
@@ -58,15 +59,22 @@ def _others(session: "Session", costs: "_Costs", text: str, chosen: Uses) -> Ite
         names = _joined(profile.name for profile in profiles)
         models = _joined(f"{profile.provider}/{profile.model}" for profile in profiles)
         who = f"{names} -> {models}" if names else models
-        yield f"{who}; {_going(label, text, costs, profiles.__contains__, local=local)}"
+        yield f"{who}; {_going(label, costs, profiles.__contains__, local=local)}"
 
 
 class _Costs:
-    """The bound of a run, worked out when the first destination off this machine asks for it."""
+    """What is sent, and the bound of a run, worked out when the first destination off this machine asks for it."""
 
     def __init__(self, session: "Session", text: str) -> None:
         self._session, self._text = session, text
         self._bound: Bound | None = None
+
+    def size(self, uses: Uses) -> str:
+        """How much it is, what is attached counted apart."""
+        text, files = size_text(len(self._text.encode(errors="replace"))), self._session.plan.sent(uses)
+        if not files:
+            return text
+        return f"{text} and {counted(len(files), 'attachment')} ({size_text(sum(len(file.data) for file in files))})"
 
     def of(self, uses: Uses) -> str:
         """What may be spent on these profiles, in words."""
@@ -77,19 +85,11 @@ class _Costs:
         return cost_text(self._bound.of(uses))
 
 
-def _going(destination: str, text: str, costs: _Costs, uses: Uses, *, local: bool) -> str:
+def _going(destination: str, costs: _Costs, uses: Uses, *, local: bool) -> str:
     if local:
         return f"stays on this machine ({destination})"
-    return "; ".join(filter(None, (f"sends {_size(text)} to {destination}", costs.of(uses))))
+    return "; ".join(filter(None, (f"sends {costs.size(uses)} to {destination}", costs.of(uses))))
 
 
 def _joined(words: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(filter(None, words)))
-
-
-def _size(text: str) -> str:
-    """`120 bytes`, `3.1 kB`, `2.4 MB`."""
-    size = len(text.encode(errors="replace"))
-    if size < 1000:
-        return f"{size} bytes"
-    return f"{size / 1000:.1f} kB" if size < 1_000_000 else f"{size / 1_000_000:.1f} MB"

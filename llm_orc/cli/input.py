@@ -16,7 +16,9 @@ PATIENCE = 2.0
 _SURROGATE = re.compile("[\ud800-\udfff]")  # how Python hands over bytes that are no text
 CHUNK = 1 << 20
 STDIN = "stdin"
-TEXT_ONLY = "only UTF-8 text is read; '--attach', for pictures and documents, is not supported yet"
+FROM_STDIN = "-"
+"""What stands for a file that comes through stdin."""
+TEXT_ONLY = "only UTF-8 text is read here; pictures and documents go with --attach FILE"
 
 
 class Given(NamedTuple):
@@ -26,6 +28,8 @@ class Given(NamedTuple):
     files: tuple[str, ...] = ()
     stdin: bool = False
     """Whether it is read where it is a pipe or a file."""
+    attached: tuple[str, ...] = ()
+    """The files that go along with it as they are; `-` is stdin."""
 
 
 def read_input(terminal: Terminal, given: Given) -> str:

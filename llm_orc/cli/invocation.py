@@ -12,7 +12,7 @@ from llm_orc.cli.ahead import importing
 from llm_orc.cli.input import Given, names_a_file, read_input
 from llm_orc.cli.next_steps import comes_with_us, next_steps
 from llm_orc.cli.output import Target, format_of, opened, target_of
-from llm_orc.cli.planning import is_offline, trusted_plan, warn
+from llm_orc.cli.planning import is_offline, trusted_plan, warn, with_attachments
 from llm_orc.cli.terminal import HungUpError, Terminal
 from llm_orc.config.layers import Layers
 from llm_orc.domain.event import Happening
@@ -51,7 +51,7 @@ class Wanted(NamedTuple):
 def carried_out(terminal: Terminal, name: str, choices: Choices, given: Given, wanted: Wanted) -> int:
     """Run the ensemble and print its result; the exit code. Raises ProblemError."""
     target = target_of(terminal, wanted.output, force=wanted.force)
-    layers, plan = trusted_plan(terminal, name, choices)
+    layers, plan = trusted_plan(terminal, name, with_attachments(terminal, choices, given.attached))
     gate = _gate(wanted.fail_on, plan)
     written = [
         (plan.ensemble.output_format, plan.ensemble.source.at("output_format")),

@@ -7,7 +7,7 @@ import typer
 from llm_orc.cli.commands import app as new_app
 from llm_orc.cli.commands import examples
 from llm_orc.cli.complete import formats
-from llm_orc.cli.options import Ensemble, Files, MaxCost, MaxParallel, NoDeps, Only, Profiles, Var, refuse_empty
+from llm_orc.cli.options import Attach, Ensemble, Files, MaxCost, MaxParallel, NoDeps, Only, Profiles, Var, refuse_empty
 
 app = new_app()
 _Text = Annotated[str, typer.Argument(metavar="INPUT", help="What it works on; stands before files and stdin.", show_default=False)]
@@ -46,6 +46,7 @@ def invoke(
     ensemble: Ensemble,
     text: _Text = "",
     file: Files = [],  # noqa: B006 - typer reads it and copies it
+    attach: Attach = [],  # noqa: B006
     no_stdin: _NoStdin = False,
     var: Var = [],  # noqa: B006
     only: Only = "",
@@ -67,10 +68,11 @@ def invoke(
     The input is the argument, each file, then stdin when it is a pipe or a file, joined by a blank line.
     """
     refuse_empty(ctx)
-    from llm_orc.cli.input import Given
+    from llm_orc.cli.input import FROM_STDIN, Given
     from llm_orc.cli.invocation import Wanted, carried_out
     from llm_orc.cli.planning import choices_of
 
     choices = choices_of(var, only, profile, no_deps=no_deps, max_parallel=max_parallel, max_cost=max_cost)
     wanted = Wanted(output_format, output, fail_on, force=force, stream=stream, offline=offline, verbose=verbose, keep=not no_store)
-    return carried_out(ctx.obj, ensemble, choices, Given(text, tuple(file), stdin=not no_stdin), wanted)
+    given = Given(text, tuple(file), stdin=not no_stdin and FROM_STDIN not in attach, attached=tuple(attach))
+    return carried_out(ctx.obj, ensemble, choices, given, wanted)

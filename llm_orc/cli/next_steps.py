@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 
 from llm_orc.cli.commands import NAME
-from llm_orc.cli.input import Given
+from llm_orc.cli.input import FROM_STDIN, Given
 from llm_orc.cli.terminal import Terminal
 from llm_orc.config.folders import BUILT_IN
 from llm_orc.config.layers import Layers
@@ -58,5 +58,6 @@ def _again(terminal: Terminal, words: list[str], given: Given, variables: list[s
     """The same call; what came through a pipe, and a long text, cannot be shown."""
     text = [given.text if len(given.text) <= SHOWN and "\n" not in given.text else "..."] if given.text else []
     files = [word for file in given.files for word in ("-f", file)]
-    piped = "... | " if given.stdin and terminal.has_input else ""
+    files += [word for file in given.attached for word in ("--attach", file)]
+    piped = "... | " if (given.stdin or FROM_STDIN in given.attached) and terminal.has_input else ""
     return piped + shlex.join([*words, *text, *files, *variables])

@@ -9,6 +9,10 @@ from llm_orc.domain.problem import Problem, ProblemError
 
 Ensemble = Annotated[str, typer.Argument(metavar="ENSEMBLE", help="Its name, or the path of its file.", autocompletion=ensembles)]
 Files = Annotated[list[str], typer.Option("--file", "-f", metavar="FILE", help="Add a file to the input. Repeatable.")]
+Attach = Annotated[
+    list[str],
+    typer.Option("--attach", metavar="FILE", help="Send an image, a PDF or a text along with the input; - is stdin. Repeatable."),
+]
 Var = Annotated[
     list[str],
     typer.Option("--var", metavar="NAME=VALUE", help="Set a variable of the ensemble. Repeatable.", autocompletion=variables),

@@ -7,7 +7,7 @@ import typer
 
 from llm_orc.cli.commands import app as new_app
 from llm_orc.cli.commands import examples
-from llm_orc.cli.options import Ensemble, Files, Json, MaxCost, MaxParallel, NoDeps, Only, Profiles, Var, refuse_empty
+from llm_orc.cli.options import Attach, Ensemble, Files, Json, MaxCost, MaxParallel, NoDeps, Only, Profiles, Var, refuse_empty
 from llm_orc.domain.problem import ProblemError
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def plan(
         str, typer.Argument(metavar="INPUT", help="Shown in the prompts; without it they say <input>.", show_default=False)
     ] = "",
     file: Files = [],  # noqa: B006 - typer reads it and copies it
+    attach: Attach = [],  # noqa: B006
     var: Var = [],  # noqa: B006
     only: Only = "",
     no_deps: NoDeps = False,
@@ -48,11 +49,11 @@ def plan(
     """
     refuse_empty(ctx)
     from llm_orc.cli.input import Given, read_input
-    from llm_orc.cli.planning import choices_of, planned_from, warn
+    from llm_orc.cli.planning import choices_of, planned_from, warn, with_attachments
 
     terminal: Terminal = ctx.obj
     choices = choices_of(var, only, profile, no_deps=no_deps, max_parallel=max_parallel, max_cost=max_cost)
-    layers, planned = planned_from(terminal, ensemble, choices)
+    layers, planned = planned_from(terminal, ensemble, with_attachments(terminal, choices, attach))
     given = read_input(terminal, Given(text, tuple(file))) or None
     warn(terminal, layers.warnings)
     _print(terminal, layers, planned, given, json=json, verbose=verbose)

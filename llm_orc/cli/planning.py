@@ -99,6 +99,17 @@ def choices_of(var: Sequence[str], only: str, profile: Sequence[str], *, no_deps
     return Choices(variables, agents, no_deps, of_all[0] if of_all else None, of_one, int(max_parallel) if max_parallel else None, dollars)
 
 
+def with_attachments(terminal: Terminal, choices: "Choices", names: Sequence[str]) -> "Choices":
+    """The choices with the files of these names; raises ProblemError."""
+    if not names:
+        return choices
+    from dataclasses import replace
+
+    from llm_orc.cli.attach import attached
+
+    return replace(choices, attachments=attached(terminal, names))
+
+
 def _dollars(text: str) -> float | None:
     try:
         amount = float(text.removeprefix("$"))

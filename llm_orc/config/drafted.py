@@ -11,7 +11,7 @@ from llm_orc.config.written import ensemble_of
 from llm_orc.domain.ensemble import Ensemble, ModelAgent
 from llm_orc.domain.fan_out import FanOut
 from llm_orc.domain.files import NoFiles
-from llm_orc.domain.message import FailedError, Failure, Kind
+from llm_orc.domain.message import Attachment, FailedError, Failure, Kind
 from llm_orc.domain.plan import MAX_DEPTH, Choices, Plan, PlannedAgent
 from llm_orc.domain.problem import Problem, ProblemError
 from llm_orc.domain.resolve import resolve
@@ -31,6 +31,9 @@ class _Nothing(NoFiles):
 
     def program(self, name: str) -> str:
         return self.text(name)
+
+    def attachment(self, name: str, *, filled: bool = False) -> Attachment:  # noqa: ARG002 - the contract
+        raise ProblemError(Problem(f"'{name}' is a file, which an agent's reply cannot name"))
 
 
 def drafted(text: str, planned: PlannedAgent, parent: Plan, layers: Layers) -> Plan:
@@ -94,6 +97,8 @@ def _beyond(plan: Plan) -> Iterator[Problem]:
             yield Problem(what, at(*planned.path, planned.agent.body), "it may ask models, and name ensembles that only ask models")
         if isinstance(fan_out, FanOut) and fan_out.source == "files":
             yield Problem(f"'{planned.name}' reads files, and what an agent replies never does", at(*planned.path, "fan_out", "files"))
+        if planned.attachments:
+            yield Problem(f"'{planned.name}' sends files, and what an agent replies never does", at(*planned.path, "attachments"))
         for child in (planned.child, *(variant.child for variant in planned.variants)):
             if child is not None:
                 yield from _beyond(child)

@@ -10,6 +10,7 @@ from typing import Any
 from llm_orc.config.reading import Document, parse, read_text
 from llm_orc.config.surroundings import Surroundings
 from llm_orc.config.trust import is_trusted, refuse_foreign
+from llm_orc.domain.message import Attachment
 from llm_orc.domain.problem import Place, Problem, ProblemError
 from llm_orc.domain.read import NAME_PATTERN
 
@@ -130,9 +131,23 @@ class FolderFiles:
             raise ProblemError(Problem(f"'{name}' is not executable", hint=f"chmod +x {self.folder.where.shown(path)}"))
         return str(path.absolute())
 
-    def _find(self, name: str, kind: str) -> Path:
+    def attachment(self, name: str, *, filled: bool = False) -> Attachment:
+        """A file to send; raises ProblemError without a place. What is `filled` in may lie below the working directory, too.
+
+        It may be the word of a model, which does not get to read what lies anywhere else, however much the ensemble is trusted.
+        """
+        from llm_orc.config.attachments import read_attachment  # most ensembles attach nothing
+
+        cwd = self.folder.where.cwd
+        path = self._find(name, "", *([cwd] if filled else []))
+        if filled and not any(real(path).is_relative_to(real(home)) for home in (self.folder.path, self.beside, self.folder.root, cwd)):
+            hint = "a name that is filled in leads no further than the project and the working directory"
+            raise ProblemError(Problem(f"'{name}' lies outside of the project", hint=hint))
+        return read_attachment(path, name)
+
+    def _find(self, name: str, kind: str, *more: Path) -> Path:
         base = self.folder.path / "ensembles" if self.folder.layer == BUILT_IN else self.folder.path
-        homes = dict.fromkeys((base, base / kind, self.beside, self.beside / kind, self.folder.root))
+        homes = dict.fromkeys((base, base / kind, self.beside, self.beside / kind, self.folder.root, *more))
         try:
             found = next((home / name for home in homes if (home / name).exists()), None)
         except (OSError, ValueError):  # too long, or with a NUL in it

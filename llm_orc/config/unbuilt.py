@@ -7,7 +7,6 @@ from llm_orc.domain.problem import KeyPath
 
 UNBUILT: dict[str, tuple[str, ...]] = {
     "agent": (
-        "attachments",
         "context",
         "cache",
         "pure",
@@ -17,7 +16,6 @@ UNBUILT: dict[str, tuple[str, ...]] = {
     "fan_out": (),
     "synthesis": (
         "document",
-        "attachments",
         "context",
         "cache",
     ),

@@ -132,7 +132,8 @@ class _Terms:
         length, window = self.length(profile), self.card(profile).context_window or inf
         extends = extent(profile, self.card(profile))
         system = (Message("system", profile.system_prompt),) if profile.system_prompt else ()
-        sent = prompt + most_tokens((*system, Message("user", "")), planned.schema)
+        unknown = inf if len(planned.attached) < len(planned.attachments) else 0
+        sent = prompt + unknown + most_tokens((*system, Message("user", "", planned.attached)), planned.schema)
         if why := _why(extends, length, min(sent, window)):
             return Share(agent, profile, inf, inf, why)
         replies = int(length) * extends.replies

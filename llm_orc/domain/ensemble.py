@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
-from llm_orc.domain.fan_out import FanOut, Positive
+from llm_orc.domain.fan_out import FanOut, FileNames, Positive
 from llm_orc.domain.files import Files, NoFiles
 from llm_orc.domain.model import Capability
 from llm_orc.domain.problem import Source
@@ -89,6 +89,8 @@ class Retry(Read):
 class Asking(Parameters):
     """The keys of whoever asks a model: agents, and a synthesis by a model."""
 
+    attachments: FileNames = ()
+    """Files to send with the prompt: images, PDFs, texts; a name may be a template."""
     retry: Retry | None = None
     """How often a call that failed is made again; 3 requests in all unless told."""
     fallback: tuple[Name, ...] | None = None
@@ -131,6 +133,8 @@ class ScriptAgent(Common):
 
     script: Annotated[str, Field(min_length=1)]
     """The file; `.py` runs under llm-orc's own Python, others by their `#!` line."""
+    attachments: FileNames = ()
+    """Files whose paths the script is told; a name may be a template."""
     parameters: dict[str, Any] = Field(default_factory=dict)
     """Handed to the script as they are."""
     env: EnvironmentNames = ()

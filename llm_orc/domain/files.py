@@ -2,6 +2,7 @@
 
 from typing import Any, Protocol
 
+from llm_orc.domain.message import Attachment
 from llm_orc.domain.problem import Problem, ProblemError
 
 
@@ -34,6 +35,10 @@ class Files(Protocol):
         """The absolute path of a script; raises ProblemError without a place."""
         ...
 
+    def attachment(self, name: str, *, filled: bool = False) -> Attachment:
+        """A file to send; raises ProblemError without a place. A name that was `filled` in may be the word of a model."""
+        ...
+
 
 class NoFiles:
     """What an ensemble without a folder has."""
@@ -51,6 +56,10 @@ class NoFiles:
     def data(self, name: str) -> Any:
         """Nothing can be read."""
         return self.text(name)
+
+    def attachment(self, name: str, *, filled: bool = False) -> Attachment:  # noqa: ARG002 - the contract
+        """Nothing can be read."""
+        raise ProblemError(Problem(f"no folder to look for '{name}' in", hint="give the file to the run: attachments=[...]"))
 
     def program(self, name: str) -> str:
         """Nothing can be run but what is named by its full path."""

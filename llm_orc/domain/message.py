@@ -15,19 +15,45 @@ Role = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "length", "other"]
 
 
-@dataclass(frozen=True, slots=True)
+_TEXTS = ("json", "xml", "yaml", "x-yaml", "toml", "javascript")
+"""Kinds of `application/...` that are text, whatever stands before a `+`."""
+
+
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Attachment:
-    """A file that goes with a message: an image or a document."""
+    """A file that goes with a message: an image, a document or a text."""
 
     name: str
     media_type: str
     """As in `image/png`, `application/pdf`, `text/plain`."""
     data: bytes = field(repr=False)
+    path: str = field(default="", compare=False, repr=False)
+    """The absolute path of the file that it was read from; empty where it was none."""
+    remark: str = field(default="", compare=False, repr=False)
+    """What a person should know of it."""
 
     @property
     def is_image(self) -> bool:
         """Whether it is something to look at."""
-        return self.media_type.startswith("image/")
+        return self.media_type.startswith("image/") and not self.media_type.endswith("+xml")
+
+    @property
+    def text(self) -> str | None:
+        """What it says, where it is a text."""
+        kind, _, rest = self.media_type.partition(";")[0].strip().lower().partition("/")
+        if kind != "text" and rest.rpartition("+")[2] not in _TEXTS:
+            return None
+        try:
+            return self.data.decode()
+        except UnicodeDecodeError:
+            return None
+
+    @property
+    def sha256(self) -> str:
+        """The hash of its bytes, in hexadecimal."""
+        from hashlib import sha256  # costs 3 ms, needed by few
+
+        return sha256(self.data).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

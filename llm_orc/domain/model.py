@@ -13,6 +13,19 @@ Capability = Literal["vision", "files", "tools", "structured_output", "thinking"
 Count = Annotated[int, Field(ge=1)]
 
 
+class AttachmentLimits(Read):
+    """What may be attached to one request; what is not known is None, and refuses nothing."""
+
+    count: Count | None = None
+    """How many files."""
+    bytes: Count | None = None
+    """All of them together, before they are encoded."""
+    side: Count | None = None
+    """Pixels of an image's longer side."""
+    media_types: frozenset[str] | None = None
+    """The images and documents that are taken besides text, such as image/png, application/pdf."""
+
+
 class ModelCard(Read):
     """One model; what is not known is None, and refuses nothing."""
 
@@ -28,6 +41,8 @@ class ModelCard(Read):
     """How many requests its provider lets through."""
     tokens_per_minute: Count | None = None
     """How many tokens, of prompt and reply together."""
+    attachments: AttachmentLimits | None = None
+    """What may be attached to a request; what its provider lets through where nothing is said of the model."""
     price: Price | None = None
     """US dollars per million tokens, where it differs from the public price list."""
     gone: date | None = None
@@ -47,6 +62,8 @@ class ProviderCard(Read):
     """Where it listens; not in a project's config.yaml."""
     tiers: dict[str, str] = Field(default_factory=dict)
     """Tier -> model; `*` is whichever chat model runs there."""
+    attachments: AttachmentLimits | None = None
+    """What may be attached to a request to any of its models."""
     models: dict[str, ModelCard] = Field(default_factory=dict)
     """Model -> what is known of it, by the name that the provider gives it."""
 

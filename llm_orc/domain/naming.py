@@ -7,9 +7,11 @@ from typing import Any, TypeVar
 
 from llm_orc.domain.ensemble import Agent, Ensemble, ModelAgent
 from llm_orc.domain.fan_out import FanOut
+from llm_orc.domain.message import Attachment
 from llm_orc.domain.plan import Choices, PlannedAgent, Variant
 from llm_orc.domain.problem import KeyPath, Place, Problem, ProblemError, nearest
 from llm_orc.domain.profile import DefaultProfile, Profile
+from llm_orc.domain.prompt import Template
 
 _Named = TypeVar("_Named")
 
@@ -41,6 +43,15 @@ class Naming:
         except ProblemError as error:
             self.problems += [problem if problem.place else replace(problem, place=self.at(*path)) for problem in error.problems]
             return None
+
+    def with_attachments(self, planned: PlannedAgent, named: Mapping[KeyPath, str | Template]) -> PlannedAgent:
+        """The agent with the files that it is sent: those of the input, then its own, each once."""
+        sent: dict[Attachment | str, Attachment | Template] = {each: each for each in self.choices.attachments if planned.sees_input}
+        for path, name in named.items():
+            each = name if isinstance(name, Template) else self.file(self.ensemble.files.attachment, name, path)
+            if each is not None:
+                sent.setdefault(each.text if isinstance(each, Template) else each, each)
+        return replace(planned, attachments=tuple(sent.values()), files=self.ensemble.files)
 
     def with_model(self, planned: PlannedAgent, agent: ModelAgent, path: KeyPath) -> PlannedAgent:
         flag = self._by_flag(agent.name)

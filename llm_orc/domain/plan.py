@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 from llm_orc.domain.ensemble import SYNTHESIS, Agent, AgentSynthesis, Ensemble, ModelAgent, Retry
 from llm_orc.domain.fan_out import FanOut
 from llm_orc.domain.files import Files
-from llm_orc.domain.message import Outcome
+from llm_orc.domain.message import Attachment, Outcome
 from llm_orc.domain.model import Capability
 from llm_orc.domain.problem import KeyPath, Problem
 from llm_orc.domain.profile import Profile
@@ -33,6 +33,8 @@ class Choices:
     """The profiles of single agents, by name."""
     max_parallel: int | None = None
     max_cost: float | None = None
+    attachments: tuple[Attachment, ...] = ()
+    """Files that go along with the input, to whoever is sent it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,8 @@ class PlannedAgent:
     """Of an ensemble agent whose child an agent before it replies with."""
     program: str | None = None
     """Of a script agent: the absolute path."""
+    attachments: tuple[Attachment | Template, ...] = ()
+    """Files that it is sent: those of the input, then its own; of some only the run tells the name."""
     files: Files | None = None
     """Where files are looked up."""
     phase: int = 0
@@ -87,8 +91,28 @@ class PlannedAgent:
 
     @property
     def requires(self) -> frozenset[Capability]:
-        """What its model has to be able to do."""
-        return self.agent.requires if isinstance(self.agent, ModelAgent) else frozenset()
+        """What its model has to be able to do; what is attached requires something, too."""
+        said = self.agent.requires if isinstance(self.agent, ModelAgent) else frozenset()
+        if not (self.attachments and isinstance(self.agent, ModelAgent)):
+            return said
+        from llm_orc.domain.attached import needed  # most agents are sent nothing but text
+
+        return said | needed(self.attached)
+
+    @property
+    def attached(self) -> tuple[Attachment, ...]:
+        """The files that are known before the run."""
+        return tuple(each for each in self.attachments if isinstance(each, Attachment))
+
+    @property
+    def sees_input(self) -> bool:
+        """Whether it is sent the input, in the default prompt or by a template; a child of a fan-out has its item instead."""
+        body = self.agent.body
+        if body not in {"model", "ensemble"}:
+            return body == "script"
+        if self.prompt is not None and self.prompt.tagged:
+            return "input" in self.prompt.names.top
+        return (not self.agent.fan_out or self.compares) and not (body == "ensemble" and self.agent.input_key)
 
     @property
     def attempts(self) -> int:
@@ -162,6 +186,26 @@ class Plan:
     """The ensembles that led here, this one last."""
     profile: str | None = None
     """The profile that the caller chose for every agent."""
+    attached: tuple[Attachment, ...] = ()
+    """Files that go along with the input."""
+
+    def sent(self, uses: Callable[[Profile], bool] = lambda _: True) -> tuple[Attachment, ...]:
+        """The files, as far as they are known, that go to models of these profiles; each once, children's included."""
+        found: dict[Attachment, None] = {}
+        for planned in self.agents.values():
+            for variant in (Variant("", planned.profile, planned.child), *planned.variants):
+                if variant.profile is not None and any(map(uses, (variant.profile, *planned.fallbacks))):
+                    found |= dict.fromkeys(planned.attached)
+                if variant.child is not None:
+                    found |= dict.fromkeys(variant.child.sent(uses))
+        return tuple(found)
+
+    @property
+    def takes_attachments(self) -> bool:
+        """Whether anybody is sent the files that go along with the input."""
+        told = [each for each in self.agents.values() if each.sees_input]
+        children = [child for each in told for child in (each.child, *(variant.child for variant in each.variants)) if child]
+        return any(each.agent.body != "ensemble" for each in told) or any(child.takes_attachments for child in children)
 
     def profiles(self) -> Iterator[Profile]:
         """Every profile in use, once, fallbacks and children's included."""

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Protocol
 
 from pydantic import BeforeValidator, Field
 
-from llm_orc.domain.message import Message, Usage
+from llm_orc.domain.message import Attachment, Message, Usage
 from llm_orc.domain.read import Read
 
 
@@ -88,9 +88,13 @@ def likely_tokens(messages: Iterable[Message]) -> int:
     """Tokens as they usually come: one for four characters."""
     total = 0
     for message in messages:
-        total += -(-len(message.text) // 4)
-        total += sum(_USUAL_IMAGE if each.is_image else -(-len(each.data) // 4) for each in message.attachments)
+        total += -(-len(message.text) // 4) + likely_tokens_of(message.attachments)
     return total
+
+
+def likely_tokens_of(attachments: Iterable[Attachment]) -> int:
+    """Likewise, of files."""
+    return sum(_USUAL_IMAGE if each.is_image else -(-len(each.data) // 4) for each in attachments)
 
 
 def least_tokens(messages: Iterable[Message]) -> int:

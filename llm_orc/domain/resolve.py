@@ -21,6 +21,7 @@ from llm_orc.domain.ensemble import (
 from llm_orc.domain.fan_out import FanOut
 from llm_orc.domain.faults import faults_of
 from llm_orc.domain.graph import cycles_of, phases_of
+from llm_orc.domain.message import Attachment
 from llm_orc.domain.naming import Naming, compared
 from llm_orc.domain.plan import MAX_DEPTH, Choices, Plan, PlannedAgent, Variant
 from llm_orc.domain.problem import KeyPath, Problem, ProblemError, nearest
@@ -49,6 +50,9 @@ def resolve(
     """
     resolution = _Resolution(ensemble, profiles, ensembles, choices, default, (*trail, ensemble.name))
     plan = resolution.plan()
+    if choices.attachments and not plan.takes_attachments:
+        hint = "they go where the input goes: name input in a prompt, or write attachments: [...] on an agent"
+        resolution.problems.append(Problem(f"no agent of '{ensemble.name}' is sent what is attached to the input", hint=hint))
     wrong = [problem for problem in resolution.problems if not problem.warning]
     if wrong:
         raise ProblemError(*resolution.problems)
@@ -101,6 +105,7 @@ class _Resolution(Naming):
             tuple(self.untrusted),
             trail=self.trail,
             profile=self.choices.profile,
+            attached=self.choices.attachments,
         )
 
     # One agent
@@ -134,9 +139,10 @@ class _Resolution(Naming):
         path = self.paths[agent.name]
         agent = self._with_files(agent, path)
         prompt, when, items = self._templates_of(agent, path)
-        draft = self._draft(agent, path)
+        draft, files = self._draft(agent, path), self._files_of(agent, path)
         shape = self._shape(agent, path)
-        named = [name for template in (prompt, when, items, shape, draft) if template for name in template.names.agents]
+        templates = (prompt, when, items, shape, draft, *(file for file in files.values() if isinstance(file, Template)))
+        named = [name for template in templates if template for name in template.names.agents]
         there = {self.known[name] for name in named if name in self.known}
         implied = tuple(sorted(there.difference(agent.depends_on), key=self.paths.__getitem__))
         planned = PlannedAgent(
@@ -149,7 +155,7 @@ class _Resolution(Naming):
         if prompt is not None and prompt.tagged:
             read = {*named, *map(identifier, planned.listed_by)} | ({identifier(planned.depends_on[0])} if agent.input_key else set())
             planned = replace(planned, unused=tuple(name for name in agent.depends_on if identifier(name) not in read))
-        return self._with_body(planned, path)
+        return self._with_body(self.with_attachments(planned, files), path)
 
     def _with_files(self, agent: Agent, path: KeyPath) -> Agent:
         """The agent with the texts of the files it names for a prompt."""
@@ -199,6 +205,15 @@ class _Resolution(Naming):
         legal = ALWAYS | IN_FAN_OUT if agent.fan_out else ALWAYS
         return self._template(self.templates.expression(written, "ensemble"), legal, (*path, "ensemble"))
 
+    def _files_of(self, agent: Agent, path: KeyPath) -> dict[KeyPath, str | Template]:
+        """The files that an agent names to be sent, by where they are named; as templates where only the run tells which."""
+        legal = ALWAYS | IN_FAN_OUT if agent.fan_out else ALWAYS
+        found: dict[KeyPath, str | Template] = {}
+        for index, name in enumerate(agent.attachments if isinstance(agent, ModelAgent | ScriptAgent) else ()):
+            spot, template = (*path, "attachments", index), self.templates.read(name, "attachments")
+            found[spot] = self._template(template, legal, spot) if template.tagged else name
+        return found
+
     def _shape(self, agent: Agent, path: KeyPath) -> Template | None:
         """The template of a reply that follows a schema."""
         if not isinstance(agent, ModelAgent) or agent.template is None:
@@ -244,12 +259,12 @@ class _Resolution(Naming):
                 self.wrong("'profiles' compares what is known before the run, and this ensemble is not", (*path, "fan_out", "profiles"))
             return planned
         if not planned.compares:
-            return replace(planned, child=self._child(agent, path, self.choices.profile))
+            return replace(planned, child=self._child(agent, path, self.choices.profile, planned.attached))
         names = [(self.choices.profile or name, spot) for name, spot in compared(agent, path)]
         known = [name for name, spot in names if self.profile(name, self.at(*spot))]
-        return replace(planned, variants=tuple(Variant(name, child=self._child(agent, path, name)) for name in known))
+        return replace(planned, variants=tuple(Variant(name, child=self._child(agent, path, name, planned.attached)) for name in known))
 
-    def _child(self, agent: EnsembleAgent, path: KeyPath, profile: str | None) -> Plan | None:
+    def _child(self, agent: EnsembleAgent, path: KeyPath, profile: str | None, attachments: tuple[Attachment, ...]) -> Plan | None:
         spot = (*path, "ensemble")
         ensemble = self.named("ensemble", self.ensembles, agent.ensemble, self.at(*spot))
         if ensemble is None:
@@ -261,7 +276,7 @@ class _Resolution(Naming):
         if len(trail) > MAX_DEPTH + 1:
             self.wrong(f"ensembles nest deeper than {MAX_DEPTH}: " + " -> ".join(trail), spot)
             return None
-        choices = Choices(agent.parameters, profile=profile)
+        choices = Choices(agent.parameters, profile=profile, attachments=attachments)
         child = _Resolution(ensemble, self.profiles, self.ensembles, choices, self.default, trail)
         plan = child.plan()
         # A parameter has no place in the child's file: it stands here.

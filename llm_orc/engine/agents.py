@@ -3,13 +3,16 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from operator import attrgetter
 from typing import Any, assert_never
 
 from llm_orc.domain.ensemble import CommandAgent, EnsembleAgent, FunctionAgent, ModelAgent, ScriptAgent
-from llm_orc.domain.event import Happening, Received, Sent, Started
+from llm_orc.domain.event import Happening, Received, Sent, Started, Warned
+from llm_orc.domain.files import NoFiles
 from llm_orc.domain.item import told
-from llm_orc.domain.message import NO_USAGE, FailedError, Failure, Kind, Message, Outcome, Reply, Request, Tell, Usage
+from llm_orc.domain.message import NO_USAGE, Attachment, FailedError, Failure, Kind, Message, Outcome, Reply, Request, Tell, Usage
 from llm_orc.domain.plan import PlannedAgent
+from llm_orc.domain.problem import ProblemError
 from llm_orc.domain.profile import Profile
 from llm_orc.domain.prompt import default_prompt
 from llm_orc.domain.said import MISSING, Scope, as_json, json_or_none, said, selected, text_of
@@ -101,11 +104,31 @@ class Call:
         prompt = self.prompt()
         self.turn.began = Started(self.id, prompt, profile.name, profile.provider, profile.model)
         took = _Took(self.tell)
-        request = Request(self.id, (Message("user", prompt),), profile, self.means.stream)
+        request = Request(self.id, (Message("user", prompt, await self._attachments()),), profile, self.means.stream)
         reply = took.all_of(await asking(planned, self.turn, self.means)(request, took.tell))
         if planned.shape is None:
             return reply
         return replace(reply, text=planned.shape.render(replace(self.scope, output=reply.value)))
+
+    async def _attachments(self) -> tuple[Attachment, ...]:
+        """The files that it is sent, each once; what a person should know of them is told. Raises FailedError."""
+        sent: dict[Attachment, None] = {}
+        for each in self.planned.attachments:
+            sent[each if isinstance(each, Attachment) else await self._looked_up(each.render(self.scope).strip())] = None
+        for each in filter(attrgetter("remark"), sent):
+            self.tell(Warned(self.id, each.remark))
+        return tuple(sent)
+
+    async def _looked_up(self, name: str) -> Attachment:
+        """A file whose name only the run tells."""
+        if not name:
+            raise FailedError(Failure(Kind.MALFORMED, "'attachments': the name of a file is empty"))
+        files = self.planned.files or NoFiles()
+        try:
+            return await asyncio.to_thread(files.attachment, name, filled=True)
+        except ProblemError as error:
+            problem = error.problems[0]
+            raise FailedError(Failure(Kind.INVALID_REQUEST, problem.what, problem.hint), usage=NO_USAGE) from None
 
     async def _run_script(self, agent: ScriptAgent) -> Reply:
         program = self.planned.program or agent.script
@@ -116,6 +139,7 @@ class Call:
             "dependencies": {name: self._told(self.scope.outcomes[name]) for name in self.planned.depends_on} or None,
             "item": None if self.scope.item is MISSING else told(self.scope.item),
             "variables": dict(self.scope.variables) or None,
+            "attachments": [_attached(each) for each in await self._attachments()] or None,
         }
         size = len(self.scope.input) + sum(len(self.scope.outcomes[name].text) for name in self.planned.depends_on)
         stdin = await asyncio.to_thread(_encoded, handed) if size > _LARGE else _encoded(handed)
@@ -190,6 +214,16 @@ class _Took:
     def all_of(self, reply: Reply) -> Reply:
         """The reply, with all that it took."""
         return replace(reply, usage=self.usage, cost=self.cost, attempts=self.attempts)
+
+
+def _attached(attachment: Attachment) -> Mapping[str, Any]:
+    """What a script hears of a file: where it lies, and the bytes of what lies nowhere."""
+    known = {"name": attachment.name, "media_type": attachment.media_type, "path": attachment.path or None}
+    if attachment.path:
+        return known
+    from base64 import b64encode  # most files lie somewhere
+
+    return {**known, "base64": b64encode(attachment.data).decode()}
 
 
 def _took(outcome: Outcome) -> Mapping[str, Any]:

@@ -85,10 +85,11 @@ def fitting(ask: Ask, card: ModelCard) -> Ask:
             what = f"at least {least:,} tokens do not fit the {window:,} of {request.profile.model}"
             hint = "send less: split the input with fan_out, or choose a model with a larger window"
             raise FailedError(Failure(Kind.CONTEXT_LENGTH, what, hint), usage=NO_USAGE)
-        images = any(attachment.is_image for message in request.messages for attachment in message.attachments)
-        if images and card.capabilities is not None and "vision" not in card.capabilities:
-            hint = "choose a model with vision: requires: [vision] on an auto profile"
-            raise FailedError(Failure(Kind.INVALID_REQUEST, f"{request.profile.model} cannot look at images", hint), usage=NO_USAGE)
+        if attachments := [attachment for message in request.messages for attachment in message.attachments]:
+            from llm_orc.domain.attached import refusals  # most requests are nothing but text
+
+            for refusal in refusals(request.profile.model, attachments, card):
+                raise FailedError(Failure(Kind.INVALID_REQUEST, *refusal), usage=NO_USAGE)
         return await ask(request, tell)
 
     return asked

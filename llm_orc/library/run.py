@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from llm_orc.app import Session, planned
+from llm_orc.config.attachments import Given, attachments_of
 from llm_orc.config.keeping import how_many, store_folder
 from llm_orc.config.layers import Layers, read_layers
 from llm_orc.config.surroundings import Surroundings
 from llm_orc.domain.ensemble import Ensemble
 from llm_orc.domain.event import Happening
-from llm_orc.domain.plan import Choices
+from llm_orc.domain.plan import Choices, Plan
 from llm_orc.domain.problem import ProblemError
 from llm_orc.domain.profile import Profile
 from llm_orc.domain.run import Run
@@ -33,6 +34,7 @@ async def arun(  # noqa: PLR0913 - keywords, each of which stands alone
     no_deps: bool = False,
     profile: str | None = None,
     agent_profiles: Mapping[str, str] | None = None,
+    attachments: Iterable[Given] = (),
     profiles: Iterable[Profile] = (),
     providers: Mapping[str, Callable[..., Any]] | None = None,
     max_parallel: int | None = None,
@@ -47,23 +49,31 @@ async def arun(  # noqa: PLR0913 - keywords, each of which stands alone
     """Run an ensemble, by name, by path or as an object, and give its run; raises ProblemError when something is wrong before it starts.
 
     `variables`, `only`, `no_deps`, `max_parallel`, `max_cost`, `offline` are the flags of `llm-orc invoke`; `profile` and `agent_profiles`
-    are `--profile NAME` and `--profile AGENT=NAME`. `profiles` are added to those of the files; `providers` are async callables, by the
-    provider name that profiles use: from a prompt to a text, or a whole `Ask`. Each listener hears every event; one that raises is told
-    no more. With `stream` the events hold the replies piece by piece. With `store` the run is kept, where `llm-orc` keeps its runs or in
-    the folder of that path; what keeps it from being kept is a warning of the logger `llm_orc`. Failed agents are in the run, not raised.
+    are `--profile NAME` and `--profile AGENT=NAME`. `attachments` are files, as paths, as bytes or as `Attachment`, that go along with the
+    input. `profiles` are added to those of the files; `providers` are async callables, by the provider name that profiles use: from a
+    prompt to a text, or a whole `Ask`. Each listener hears every event; one that raises is told no more. With `stream` the events hold
+    the replies piece by piece. With `store` the run is kept, where `llm-orc` keeps its runs or in the folder of that path; what keeps it
+    from being kept is a warning of the logger `llm_orc`. Failed agents are in the run, not raised.
     """
     environment = dict(os.environ if env is None else env)
     where = Surroundings(Path(cwd or Path.cwd()), Path(environment.get("HOME") or Path.home()), environment)
-    choices = Choices(variables or {}, tuple(only), no_deps, profile, agent_profiles or {}, max_parallel, max_cost)
-    named = ensemble if isinstance(ensemble, Ensemble) else os.fspath(ensemble)
+    files = attachments_of(attachments, where.cwd)
+    choices = Choices(variables or {}, tuple(only), no_deps, profile, agent_profiles or {}, max_parallel, max_cost, files)
     layers = read_layers(where)
-    plan = planned(layers, named, choices, {each.name: each for each in profiles})
-    if plan.untrusted:
-        raise ProblemError(*plan.untrusted)
+    plan = _trusted(layers, ensemble, choices, profiles)
     async with Session(layers, plan, offline, providers or {}) as session:
         await session.settle()
         with _kept(session, layers, store):
             return await session.perform(session.input_of(input), listeners, stream=stream)
+
+
+def _trusted(layers: Layers, ensemble: str | os.PathLike[str] | Ensemble, choices: Choices, profiles: Iterable[Profile]) -> Plan:
+    """The plan; raises ProblemError where something in it may not run until it is trusted."""
+    named = ensemble if isinstance(ensemble, Ensemble) else os.fspath(ensemble)
+    plan = planned(layers, named, choices, {each.name: each for each in profiles})
+    if plan.untrusted:
+        raise ProblemError(*plan.untrusted)
+    return plan
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from llm_orc.domain.credential import Credential, Given
 from llm_orc.domain.message import Ask, Message, Reply, Request, Tell, Usage
 from llm_orc.domain.model import Capability, ModelCard
+from llm_orc.domain.price import likely_tokens_of
 from llm_orc.domain.problem import KeyPath, Problem, ProblemError
 from llm_orc.domain.profile import Endpoint, Profile
 from llm_orc.domain.wrong import said
@@ -164,5 +165,6 @@ def messages_of(request: Request) -> tuple[Message, ...]:
 
 def estimated(messages: Iterable[Message], text: str) -> Usage:
     """A rough count where nobody counts: four characters are a token."""
-    said = sum(len(message.text) for message in messages)
-    return Usage(-(-said // 4), -(-len(text) // 4), estimated=True)
+    told = list(messages)
+    said, files = sum(len(message.text) for message in told), sum(likely_tokens_of(message.attachments) for message in told)
+    return Usage(-(-said // 4) + files, -(-len(text) // 4), estimated=True)

@@ -8,12 +8,12 @@ from typing import Any
 
 from llm_orc.domain.message import NO_USAGE, Attachment, FailedError, Failure, Kind, Message, Request
 from llm_orc.models.base import messages_of
+from llm_orc.models.enclosed import enclosed
 from llm_orc.models.structured import response_format, with_schema
 from llm_orc.models.target import Target
 
 PLAIN = ("temperature", "top_p", "seed", "stop")
 """Parameters that the wire calls what we call them."""
-_TEXTS = ("application/json", "application/xml", "application/yaml", "application/x-yaml", "application/toml", "application/javascript")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +64,9 @@ def _content(message: Message) -> str | list[dict[str, Any]]:
 
 
 def _part(attachment: Attachment) -> dict[str, Any]:
-    if (text := _text_of(attachment)) is not None:
-        return {"type": "text", "text": f'<file name="{attachment.name}">\n{text}\n</file>'}
+    if (text := enclosed(attachment)) is not None:
+        return {"type": "text", "text": text}
     url = f"data:{attachment.media_type};base64,{b64encode(attachment.data).decode()}"
     if attachment.is_image:
         return {"type": "image_url", "image_url": {"url": url}}
     return {"type": "file", "file": {"filename": attachment.name, "file_data": url}}
-
-
-def _text_of(attachment: Attachment) -> str | None:
-    if not attachment.media_type.startswith("text/") and attachment.media_type not in _TEXTS:
-        return None
-    try:
-        return attachment.data.decode()
-    except UnicodeDecodeError:
-        return None

@@ -54,12 +54,7 @@ class Embedded(BaseModel):
 
 async def answer(request: Request, tell: Tell) -> Reply:
     """Quote what fits; raises FailedError where there is nothing to quote from."""
-    messages = messages_of(request)
-    if any(message.attachments for message in messages):
-        failure = Failure(
-            Kind.INVALID_REQUEST, "the embedded model reads nothing but text", "choose another model, or leave the attachment out"
-        )
-        raise FailedError(failure, usage=NO_USAGE)
+    messages = [_with_texts(message) for message in messages_of(request)]
     size = sum(len(message.text) for message in messages)
     if size > WINDOW:
         what = f"the embedded model reads {WINDOW:,} characters at most, and these are {size:,}"
@@ -73,6 +68,15 @@ async def answer(request: Request, tell: Tell) -> Reply:
         for piece in text.splitlines(keepends=True):
             tell(Delta(node=request.node, text=piece))
     return Reply(text, usage=estimated(messages, text), cost=0.0, finish=finish, model=request.profile.model)
+
+
+def _with_texts(message: Message) -> Message:
+    """The message with the texts that are attached below its own; raises FailedError for pictures and documents."""
+    texts = [each.text for each in message.attachments]
+    if any(text is None for text in texts):
+        hint = "choose another model, or leave the attachment out"
+        raise FailedError(Failure(Kind.INVALID_REQUEST, "the embedded model reads nothing but text", hint), usage=NO_USAGE)
+    return Message(message.role, "\n\n".join(filter(None, (message.text, *texts)))) if texts else message
 
 
 def _extracted(messages: Sequence[Message], profile: Profile) -> str:

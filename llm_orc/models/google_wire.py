@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llm_orc.domain.event import Delta
-from llm_orc.domain.message import NO_USAGE, FailedError, Failure, FinishReason, Kind, Message, Reply, Request, Tell, Usage
+from llm_orc.domain.message import NO_USAGE, Attachment, FailedError, Failure, FinishReason, Kind, Message, Reply, Request, Tell, Usage
 from llm_orc.domain.model import ModelCard
 from llm_orc.models.base import estimated, messages_of
+from llm_orc.models.enclosed import enclosed
 from llm_orc.models.google_options import laid_on
 from llm_orc.models.refusals import empty, ended_early, event_refusal, shortened
 from llm_orc.models.structured import with_schema
@@ -77,8 +78,14 @@ def _show_thoughts(generation: dict[str, Any]) -> None:
 
 
 def _parts(message: Message) -> list[dict[str, Any]]:
-    files = [{"inline_data": {"mime_type": each.media_type, "data": each.data}} for each in message.attachments]
+    files = [_file(each) for each in message.attachments]
     return [*files, *([{"text": message.text}] if message.text or not files else [])]
+
+
+def _file(attachment: Attachment) -> dict[str, Any]:
+    if (text := enclosed(attachment)) is not None:  # sent as a file it would have no name
+        return {"text": text}
+    return {"inline_data": {"mime_type": attachment.media_type, "data": attachment.data}}
 
 
 def _check(contents: list[dict[str, Any]], body: dict[str, Any]) -> None:

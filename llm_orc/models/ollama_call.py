@@ -11,6 +11,7 @@ from llm_orc.domain.event import Delta, Warned
 from llm_orc.domain.message import NO_USAGE, Attachment, FailedError, Failure, FinishReason, Kind, Message, Reply, Request, Tell, Usage
 from llm_orc.models import base
 from llm_orc.models.base import Reach, estimated, messages_of
+from llm_orc.models.enclosed import enclosed
 from llm_orc.models.refusals import empty, ended_early
 from llm_orc.models.target import Target
 
@@ -43,7 +44,6 @@ _SPARSE = 8
 _RUN = re.compile(r"(.{1,3}?)\1{3,}", re.DOTALL)
 """Repetitions, as in rulers and indents, which may be one token however long they are."""
 _DENSE = b"0123456789!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
-_TEXTS = frozenset({"application/json", "application/xml", "application/yaml", "application/toml", "application/javascript"})
 
 
 class Options(base.Options):
@@ -271,7 +271,7 @@ class Call:
         said: dict[str, Any] = {"role": message.role, "content": whole}
         for file in message.attachments:
             if not file.is_image:
-                said["content"] = f"{said['content']}\n\n{file.name}:\n{self._read(file)}"
+                said["content"] = "\n\n".join(filter(None, (said["content"], self._read(file))))
             elif self.known.abilities is not None and "vision" not in self.known.abilities:
                 what = f"{self.known.name} cannot see {file.name}"
                 raise _invalid(what, "choose a model with vision: requires: [vision] on the agent, or see llm-orc list models")
@@ -280,11 +280,10 @@ class Call:
         return said
 
     def _read(self, file: Attachment) -> str:
-        if file.media_type.startswith("text/") or file.media_type in _TEXTS or file.media_type.endswith(("+json", "+xml")):
-            try:
-                return file.data.decode()
-            except UnicodeDecodeError:
-                raise _invalid(f"{file.name} is no UTF-8 text", "save it as UTF-8") from None
+        if (text := enclosed(file)) is not None:
+            return text
+        if file.media_type.startswith("text/"):
+            raise _invalid(f"{file.name} is no UTF-8 text", "save it as UTF-8")
         what = f"Ollama takes images and texts, and {file.name} is {file.media_type}"
         raise _invalid(what, "turn it into text first, by a script or command, or choose another provider")
 

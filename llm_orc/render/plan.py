@@ -9,14 +9,17 @@ from typing import Any
 from llm_orc.domain.bound import Bound
 from llm_orc.domain.ensemble import Agent, CommandAgent, EnsembleAgent, ModelAgent, ScriptAgent
 from llm_orc.domain.fan_out import FanOut
+from llm_orc.domain.media import pixels
+from llm_orc.domain.message import Attachment
 from llm_orc.domain.plan import Plan, PlannedAgent
 from llm_orc.domain.problem import Problem
 from llm_orc.domain.profile import AUTO, Profile
+from llm_orc.domain.prompt import Template
 from llm_orc.render.cost import cost_document, whole_cost_text
 from llm_orc.render.json import plain, to_json
 from llm_orc.render.preview import preview
 from llm_orc.render.safe import harmless, one_line
-from llm_orc.render.words import counted, folded, ink
+from llm_orc.render.words import counted, folded, ink, size_text
 
 Destination = Callable[[Profile], str]
 """Where a profile's calls go, for people: `api.openai.com`."""
@@ -70,6 +73,7 @@ def _agent(planned: PlannedAgent, plan: Plan, settled: Settled, input: str | Non
         "fallbacks": [_profile(profile, settled) for profile in planned.fallbacks],
         "attempts": planned.attempts if isinstance(agent, ModelAgent) else None,
         "requires": sorted(planned.requires),
+        "attachments": [_attachment(each) for each in planned.attachments],
         "output_schema": plain(planned.schema),
         "depends_on": [{"name": name, "implied": name in planned.implied} for name in planned.depends_on],
         "require": agent.require,
@@ -82,6 +86,23 @@ def _agent(planned: PlannedAgent, plan: Plan, settled: Settled, input: str | Non
         "unused": list(planned.unused),
         "children": [plan_document(child, replace(settled, cost=None)) for child in _children(planned)],
     }
+
+
+def _attachment(each: Attachment | Template) -> dict[str, Any]:
+    """A file that is sent; of one that only the run names the template of its name."""
+    if isinstance(each, Template):
+        return {"name": each.text}
+    width, height = pixels(each.media_type, each.data) or (None, None)
+    known = {"name": each.name, "media_type": each.media_type, "bytes": len(each.data), "sha256": each.sha256}
+    return {**known, "width": width, "height": height, "path": each.path or None}
+
+
+def _attachment_text(each: Attachment | Template) -> str:
+    if isinstance(each, Template):
+        return f"{each.text}  named during the run"
+    size = pixels(each.media_type, each.data)
+    parts = (each.name, each.media_type, size_text(len(each.data)), f"{size[0]:,} x {size[1]:,} pixels" if size else "", each.remark)
+    return "  ".join(filter(None, parts))
 
 
 def _profile(profile: Profile, settled: Settled) -> dict[str, Any]:
@@ -210,6 +231,8 @@ class _Sheet:
             yield "fan out", f"one child per {_each(planned)}, gathered as {agent.gather}{_so_many(planned, self.settled)}"
         if isinstance(agent, ModelAgent):
             yield from self._of_model(planned)
+        if planned.attachments and not isinstance(agent, EnsembleAgent):
+            yield "attached", "\n".join(map(_attachment_text, planned.attachments))
         text = preview(planned, plan, input)
         if text is not None:
             yield ("stdin" if isinstance(agent, CommandAgent) else "input" if isinstance(agent, EnsembleAgent) else "prompt"), text

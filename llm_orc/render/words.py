@@ -55,6 +55,13 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def size_text(size: int) -> str:
+    """`120 bytes`, `3.1 kB`, `2.4 MB`."""
+    if size < 1000:
+        return counted(size, "byte")
+    return f"{size / 1000:.1f} kB" if size < 1_000_000 else f"{size / 1_000_000:.1f} MB"
+
+
 def dollars(cost: float) -> str:
     """`$0`, `$0.0031`, `$1.20`: two significant digits at least, never a cost rounded to nothing."""
     if cost == 0:

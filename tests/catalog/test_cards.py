@@ -9,7 +9,7 @@ from typing import Any, get_args
 import pytest
 
 from llm_orc.catalog.cards import FILE, card, catalog, gone_models, tiers
-from llm_orc.domain.model import Capability, Catalog, ModelCard, ProviderCard
+from llm_orc.domain.model import AttachmentLimits, Capability, Catalog, ModelCard, ProviderCard
 from llm_orc.domain.profile import Profile
 from llm_orc.models.presets import PRESETS
 from llm_orc.models.registry import BUILT_IN
@@ -84,7 +84,8 @@ class TestNames:
         ],
     )
     def test_a_snapshot_is_its_model(self, provider: str, model: str, same: str) -> None:
-        assert card(SHIPPED, profile(provider, model)) == SHIPPED[provider].models[same]
+        its = SHIPPED[provider].models[same].model_copy(update={"attachments": SHIPPED[provider].attachments})
+        assert card(SHIPPED, profile(provider, model)) == its
 
     def test_a_snapshot_of_its_own_is_said_over_its_model(self) -> None:
         found = card(SHIPPED, profile("openai", "gpt-4o-2024-05-13"))
@@ -115,6 +116,21 @@ class TestNames:
     )
     def test_of_a_model_that_is_not_there_nothing_is_known(self, provider: str, model: str) -> None:
         assert card(SHIPPED, profile(provider, model)) == ModelCard()
+
+
+class TestAttachments:
+    def test_a_providers_limits_are_those_of_its_models(self) -> None:
+        found = card(SHIPPED, profile("anthropic", "claude-opus-5-5")).attachments
+        assert found is not None
+        assert (found.side, found.count) == (8_000, 600)
+
+    def test_a_model_has_the_last_word(self) -> None:
+        mine = catalog(own(anthropic={"attachments": {"count": 7}, "models": {"claude-opus-5-5": {"attachments": {"count": 3}}}}))
+        assert card(mine, profile("anthropic", "claude-opus-5-5")).attachments == AttachmentLimits(count=3)
+        assert card(mine, profile("anthropic", "claude-sonnet-5-5")).attachments == AttachmentLimits(count=7)
+
+    def test_who_sells_the_models_of_others_has_limits_of_its_own(self) -> None:
+        assert card(SHIPPED, profile("openrouter", "anthropic/claude-opus-4.5")).attachments is None
 
 
 class TestOwn:

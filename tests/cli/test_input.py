@@ -8,7 +8,7 @@ import pytest
 
 from tests.project import NewProject, Project
 
-TEXT_ONLY = "hint: only UTF-8 text is read; '--attach', for pictures and documents, is not supported yet\n"
+TEXT_ONLY = "hint: only UTF-8 text is read here; pictures and documents go with --attach FILE\n"
 
 
 def test_argument_files_and_stdin_are_joined_by_a_blank_line(here: Project) -> None:

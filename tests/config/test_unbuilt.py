@@ -19,7 +19,7 @@ WRITTEN = {
     "profile": "model: x\nprovider: y\n{key}: 1\n",
 }
 DESIGNED = {
-    "agent": "attachments context cache pure",
+    "agent": "context cache pure",
     "ensemble": "cache",
     "synthesis": "document",
     "profile": "cache",

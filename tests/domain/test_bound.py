@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from llm_orc.domain.bound import Bound, bound
 from llm_orc.domain.ensemble import Ensemble
 from llm_orc.domain.files import NoFiles
-from llm_orc.domain.message import Ask, FailedError, Failure, Kind, Reply, Request, Tell, Usage
+from llm_orc.domain.message import Ask, Attachment, FailedError, Failure, Kind, Reply, Request, Tell, Usage
 from llm_orc.domain.model import ModelCard
 from llm_orc.domain.plan import Choices
 from llm_orc.domain.price import FREE, Price
@@ -42,11 +42,12 @@ def bound_of(
     card: ModelCard = ModelCard(),  # noqa: B008 - unchangeable
     max_cost: float | None = None,
     child: Mapping[str, Any] = CHILD,
+    attachments: tuple[Attachment, ...] = (),
     **keys: Any,
 ) -> Bound:
     """The bound of an ensemble of these agents, all of whose models have one price."""
     ensemble = Ensemble.model_validate({"name": "test", "agents": list(agents), **keys})
-    plan = resolve(ensemble, PROFILES, {"child": Ensemble.model_validate(child)}, Choices(max_cost=max_cost))
+    plan = resolve(ensemble, PROFILES, {"child": Ensemble.model_validate(child)}, Choices(max_cost=max_cost, attachments=attachments))
     return bound(plan, text, lambda _: price, lambda _: card)
 
 
@@ -249,6 +250,17 @@ def test_a_window_and_the_longest_reply_of_a_model_are_bounds_too() -> None:
 def test_several_replies_to_one_request_cost_as_many() -> None:
     one, four = bound_of({"name": "b"}), bound_of({"name": "b", "options": {"n": 4, "generationConfig": {"maxOutputTokens": 2_000}}})
     assert four.once == pytest.approx(one.once + dollars(0, 4 * 2_000 - 1_000))
+
+
+def test_what_is_attached_is_counted() -> None:
+    bare = bound_of({"name": "a"}).most
+    picture = Attachment("a.png", "image/png", b"x" * 1_000_000)
+    assert bound_of({"name": "a"}, attachments=(picture,)).most == pytest.approx(bare + 3 * 6_000 * 3 / 1e6)
+    text = Attachment("a.md", "text/plain", b"x" * 10_000)
+    assert bound_of({"name": "a"}, attachments=(text, picture)).most > bare + 3 * 16_000 * 3 / 1e6
+    named = {"name": "a", "fan_out": {"items": ["x"]}, "attachments": ["{{ item }}"]}
+    assert bound_of(named).unbounded == {"a": "unknown length of its prompt"}
+    assert bound_of(named, card=ModelCard(context_window=8_000)).most < inf
 
 
 def test_what_is_free_needs_no_bound() -> None:

@@ -63,7 +63,8 @@ def test_a_script_is_handed_one_json_object(project: NewProject) -> None:
     )
     run = json.loads(made.run("invoke", "two", "hello", "--output-format", "json").out)
     plain = next(agent["json"] for agent in run["agents"] if agent["name"] == "plain")
-    assert plain == {"input": "hello", "parameters": None, "dependencies": None, "item": None, "variables": {"depth": 2}}
+    said = {"input": "hello", "parameters": None, "dependencies": None, "item": None, "variables": {"depth": 2}, "attachments": None}
+    assert plain == said
     [handed] = json.loads(run["result"])
     assert (handed["input"], handed["parameters"], handed["item"]) == ("hello", {"n": 1}, {"k": "é"})
     assert handed["dependencies"] == {

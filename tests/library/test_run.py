@@ -11,6 +11,7 @@ import pytest
 
 import llm_orc
 from llm_orc import (
+    Attachment,
     CommandAgent,
     Ensemble,
     FailedError,
@@ -29,6 +30,7 @@ from llm_orc.domain.event import Delta, Happening, RunEnded, RunStarted
 from llm_orc.domain.message import Tell
 from llm_orc.store.pages import Sought, listed
 from llm_orc.store.runs import Store
+from tests import pictures
 from tests.project import NewProject
 
 LOOP: list[object] = []
@@ -267,3 +269,33 @@ def test_a_run_is_kept_if_it_is_wanted(project: NewProject, tmp_path: Path) -> N
     for folder in folders:
         with Store.open(folder, make=False) as opened:
             assert [run.ensemble for run in listed(opened, Sought(), 5)[0]] == ["own"]
+
+
+async def tell_files(request: Request, tell: Tell) -> Reply:
+    return Reply(" ".join(f"{each.name}:{each.media_type}:{len(each.data)}" for each in request.messages[-1].attachments))
+
+
+def test_files_go_along_as_paths_as_bytes_and_as_they_are(tmp_path: Path, nowhere: dict[str, object]) -> None:
+    (tmp_path / "a.png").write_bytes(pictures.png())
+    one = Ensemble(name="one", agents=(ModelAgent(name="a", model="m", provider="tell"),))
+    files = ["a.png", tmp_path / "a.png", b"# text", pictures.GIF, Attachment("x.md", "text/markdown", b"12")]
+    run = llm_orc.run(one, "", attachments=files, providers={"tell": tell_files}, **nowhere)
+    size = len(pictures.png())
+    expected = f"a.png:image/png:{size} attachment-3:text/plain:6 attachment-4:image/gif:{len(pictures.GIF)} x.md:text/markdown:2"
+    assert run.result == expected
+
+
+def test_all_files_that_cannot_go_along_are_told(nowhere: dict[str, object]) -> None:
+    with pytest.raises(ProblemError) as raised:
+        llm_orc.run("hello", "x", attachments=["nope.png", b"", b"\x7fELF\0"], **nowhere)
+    assert [problem.what for problem in raised.value.problems] == [
+        "'attachment-2' is empty",
+        "'attachment-3' is a program, which no model takes",
+        "no file 'nope.png'",
+    ]
+
+
+def test_an_ensemble_without_a_folder_names_no_files(nowhere: dict[str, object]) -> None:
+    one = Ensemble(name="one", agents=(ModelAgent(name="a", model="extract", provider="embedded", attachments=("a.png",)),))
+    with pytest.raises(ProblemError, match=r"no folder to look for 'a.png' in\nhint: give the file to the run: attachments"):
+        llm_orc.run(one, "x", **nowhere)

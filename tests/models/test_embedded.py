@@ -14,11 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm_orc.domain.event import Delta, Happening, Warned
-from llm_orc.domain.message import FailedError, Kind, Message, Reply, Request
+from llm_orc.domain.message import Attachment, FailedError, Kind, Message, Reply, Request
 from llm_orc.domain.profile import Profile
 from llm_orc.models.base import Reach
 from llm_orc.models.embedded import Embedded, answer
 from llm_orc.models.extract import HEADER
+from tests import pictures
 
 SHOP = (Path(__file__).parents[2] / "ensembles" / "examples" / "shop.py").read_text()
 EMBEDDED = Profile(name="embedded", provider="embedded", model="extract")
@@ -42,6 +43,18 @@ def many_lines(number: int = 5000) -> list[str]:
     words = "server client process value number figure monthly weekly report result table column price order".split()  # noqa: SIM905
     pick = random.Random(7)
     return [" ".join(pick.choices(words, k=10)) for _ in range(number)]
+
+
+async def attached(*files: Attachment) -> Reply:
+    return await answer(Request("a", (Message("user", "When is it open?", files),), EMBEDDED), lambda _: None)
+
+
+async def test_texts_that_are_attached_are_read_and_pictures_refused() -> None:
+    reply = await attached(Attachment("a.md", "text/markdown", b"It is open daily."), Attachment("b.md", "text/plain", b"Not open in May."))
+    assert quotes(reply.text) == {1: "It is open daily.", 3: "Not open in May."}
+    with pytest.raises(FailedError) as raised:
+        await attached(Attachment("a.png", "image/png", pictures.png()))
+    assert (raised.value.failure.kind, raised.value.failure.what) == (Kind.INVALID_REQUEST, "the embedded model reads nothing but text")
 
 
 async def test_every_quoted_line_stands_in_the_input_with_its_number() -> None:

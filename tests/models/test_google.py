@@ -282,13 +282,14 @@ async def test_a_conversation_is_sent_in_order_with_its_system_messages_apart(go
 
 async def test_images_and_files_are_sent_with_the_message(google_server: NewGoogle) -> None:
     image, document = Attachment("a.png", "image/png", b"\xff\xfe\xfbPNG"), Attachment("b.pdf", "application/pdf", b"%PDF")
-    body = await sent(google_server(), Message("user", "what?", (image, document)), Message("user", "", (image,)))
+    text = Attachment("c.py", "text/plain", "\u00fc = 1".encode())
+    body = await sent(google_server(), Message("user", "what?", (image, document, text)), Message("user", "", (image,)))
 
     [first, second] = body["contents"]
     files = [json.loads(json.dumps(part["inlineData"]).replace("mime_type", "mimeType")) for part in first["parts"][:2]]
     assert [each["mimeType"] for each in files] == ["image/png", "application/pdf"]
     assert [base64.urlsafe_b64decode(each["data"]) for each in files] == [image.data, document.data]
-    assert first["parts"][2:] == [{"text": "what?"}]
+    assert first["parts"][2:] == [{"text": '<file name="c.py">\n\u00fc = 1\n</file>'}, {"text": "what?"}]
     assert len(second["parts"]) == 1
 
 

@@ -225,7 +225,8 @@ async def test_images_go_beside_the_text_and_texts_within(ollama_server: NewOlla
     files = (Attachment("a.png", "image/png", b"\x89PNG"), Attachment("b.md", "text/markdown", "# \u00dc".encode()))
     await ask(profile(server), Message("user", "Look.", files))
 
-    assert server.chats[0].json["messages"] == [{"role": "user", "content": "Look.\n\nb.md:\n# \u00dc", "images": ["iVBORw=="]}]
+    said = 'Look.\n\n<file name="b.md">\n# \u00dc\n</file>'
+    assert server.chats[0].json["messages"] == [{"role": "user", "content": said, "images": ["iVBORw=="]}]
 
 
 @pytest.mark.parametrize(

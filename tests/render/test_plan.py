@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_orc.domain.ensemble import Ensemble
+from llm_orc.domain.message import Attachment
 from llm_orc.domain.plan import Plan
 from llm_orc.domain.problem import Place, Problem, ProblemError, Source
 from llm_orc.domain.profile import Profile
@@ -25,6 +26,9 @@ class Folder:
     bounds = None
 
     def beyond(self, name: str) -> None: ...
+
+    def attachment(self, name: str, *, filled: bool = False) -> Attachment:  # noqa: ARG002 - the contract
+        raise ProblemError(Problem(f"no file '{name}'"))
 
     def text(self, name: str) -> str:
         raise ProblemError(Problem(f"no file '{name}'"))

@@ -36,6 +36,7 @@ SHIPPED = {
     "cascade-check": ("", r'^\[\{"ok": true, "why": ""\}, \{"ok": false, "why": "it says'),
 }
 RUNS = {
+    "examples/attachments": ("", r"(?s)4: In winter it is closed .*## measure\n\nfiles/floor\.png: image/png, \d+ bytes.*7: The last"),
     "examples/choose-agent": ("", r"^FAIR IS FOUL\s*$"),
     "examples/command": ("b\na\n", r"(?s)## todos.*## numbered\n\n +1\ta\n +2\tb"),
     "examples/compare-models": ("", rf"### Answer 1\n\n{EXTRACT}"),
