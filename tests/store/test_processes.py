@@ -61,5 +61,6 @@ def test_a_process_that_is_killed_leaves_what_was_done(here: Project, seed: int)
     assert finished - 1 <= answered <= finished
     shown = here.run("runs", "show", "last", "--json")
     statuses = [agent["status"] for agent in json.loads(shown.out)["agents"]]
-    assert statuses == ["succeeded"] * answered + ["cancelled"] * (CHAIN - answered)
+    if statuses or answered:  # killed in its very first moment, a run is known by its name only
+        assert statuses == ["succeeded"] * answered + ["cancelled"] * (CHAIN - answered)
     assert not list((here.path / ".llm-orc/store/running").iterdir()), "swept away by whoever looked"
