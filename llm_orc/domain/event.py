@@ -54,6 +54,8 @@ class Submitted(Event):
     """Its phase among its siblings, from 0."""
     item: str = ""
     """Tells its item from any other in that place; empty outside a fan-out."""
+    turn: Mapping[str, Any] | None = None
+    """Of a turn, by which a run is gone on with by hand: what it takes to make its plan again."""
 
 
 @dataclass(frozen=True, slots=True)

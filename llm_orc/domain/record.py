@@ -14,7 +14,7 @@ from llm_orc.domain.event import Happening
 from llm_orc.domain.message import Failure, Kind, Reply, Usage
 
 Record = dict[str, Any]
-ANYTHING = ("value", "variables")
+ANYTHING = ("value", "variables", "turn")
 """The keys that hold what others made; all else is ours."""
 EVENT = "event"
 _OURS = (Usage, Failure, Reply)

@@ -37,6 +37,8 @@ class Node:
     phase: int = 0
     item: str = ""
     """Tells its item from any other in that place; empty outside a fan-out."""
+    turn: Mapping[str, Any] | None = None
+    """Of a turn: what it takes to make its plan again."""
     children: list[str] = field(default_factory=list)
     expected: int | None = None
     """How many children a fan-out will have."""
@@ -208,7 +210,7 @@ def _cut_off(run: Run, at: float) -> None:
 
 
 def _submit(run: Run, event: Submitted) -> None:
-    node = Node(event.node, event.body, event.depends_on, event.parent, event.phase, event.item)
+    node = Node(event.node, event.body, event.depends_on, event.parent, event.phase, event.item, event.turn)
     if (before := run.nodes.get(event.node)) is not None:  # what it took is not undone by deciding it again
         node.children, node.earlier, node.waited, node.sent = before.children, before.seconds or 0.0, before.waited, before.sent
         node.usage, node.cost, node.unpriced, node.charged = before.usage, before.cost, before.unpriced, before.charged
