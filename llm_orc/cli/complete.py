@@ -59,6 +59,22 @@ def runs(ctx: typer.Context, incomplete: str) -> list[str]:
         return []  # said by the command itself, once it is called
 
 
+def nodes(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The ids of the nodes of the run that is named: those at the top, and with `agent[` or `agent/` typed those below it."""
+    from llm_orc.cli.runs_opened import opened
+    from llm_orc.store.nodes import known_nodes, tree
+
+    named = ctx.params.get("run") or next(iter(ctx.args), "last")
+    above = max((incomplete[:at] for at, letter in enumerate(incomplete) if letter in "[/"), key=len, default="")
+    try:
+        with opened(ctx.obj) as store:
+            run_id = store.find(named)
+            below = [node.id for node in tree(store, run_id, below=above, limit=100, children=0)] if above else []
+            return _beginning([*below, *known_nodes(store, run_id, incomplete)], incomplete)
+    except ProblemError:
+        return []  # said by the command itself, once it is called
+
+
 def _called(ctx: typer.Context) -> "Ensemble | None":
     from llm_orc.config.layers import read_layers
 

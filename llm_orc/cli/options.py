@@ -43,6 +43,15 @@ def refuse_empty(ctx: typer.Context) -> None:
         raise ProblemError(*(Problem(f"{param.opts[0]} is empty", hint="give it a value, or leave it out") for param in given))
 
 
+def refuse_beside(ctx: typer.Context, name: str, *others: str) -> None:
+    """Raise ProblemError where an option was given beside one of others that mean nothing then."""
+    if not _was_typed(ctx, name):
+        return
+    flag = {param.name: param.opts[0] for param in ctx.command.params}
+    if given := [other for other in others if other != name and _was_typed(ctx, other)]:
+        raise ProblemError(*(Problem(f"{flag[other]} does nothing with {flag[name]}", hint="leave one of them out") for other in given))
+
+
 def _was_typed(ctx: typer.Context, name: str) -> bool:
     source = ctx.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"

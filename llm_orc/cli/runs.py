@@ -7,8 +7,8 @@ import typer
 
 from llm_orc.cli.commands import app as new_app
 from llm_orc.cli.commands import examples
-from llm_orc.cli.complete import ensembles, runs
-from llm_orc.cli.options import Json, refuse_empty
+from llm_orc.cli.complete import ensembles, nodes, runs
+from llm_orc.cli.options import Json, refuse_beside, refuse_empty
 
 if TYPE_CHECKING:
     from llm_orc.cli.terminal import Terminal
@@ -19,8 +19,15 @@ app = new_app(
 )
 STATES = ("running", "succeeded", "partial", "failed", "cancelled")
 Run = Annotated[str, typer.Argument(metavar="RUN", help="Its id, the beginning of one, or last.", autocompletion=runs)]
-Agent = Annotated[str, typer.Option("--agent", metavar="NAME", help="Of this node: agent, agent[3] or agent/child.", show_default=False)]
+Agent = Annotated[
+    str,
+    typer.Option("--agent", metavar="NAME", help="Of this node: agent, agent[3] or agent/child.", autocompletion=nodes, show_default=False),
+]
 Limit = Annotated[str, typer.Option("--limit", metavar="N", help="So many lines at most.")]
+Offset = Annotated[str, typer.Option("--offset", metavar="N", help="Leave out the first N lines.")]
+NODE_STATES = ("pending", "running", "succeeded", "failed", "skipped", "cancelled")
+_SOUGHT, _PAGE = ("status", "body", "model", "since"), ("limit", "offset")
+BODIES = ("model", "script", "command", "ensemble", "function")
 
 
 _Ensemble = Annotated[
@@ -36,6 +43,27 @@ _Status = Annotated[
         show_default=False,
     ),
 ]
+_NodeStatus = Annotated[
+    str,
+    typer.Option(
+        "--status",
+        metavar="STATUS",
+        help=f"Only nodes that are so, wherever they stand: {', '.join(NODE_STATES)}.",
+        autocompletion=lambda: list(NODE_STATES),
+        show_default=False,
+    ),
+]
+_Body = Annotated[
+    str,
+    typer.Option(
+        "--body",
+        metavar="BODY",
+        help=f"Only nodes that are a {', '.join(BODIES)}.",
+        autocompletion=lambda: list(BODIES),
+        show_default=False,
+    ),
+]
+_Model = Annotated[str, typer.Option("--model", metavar="MODEL", help="Only nodes that this model answered.", show_default=False)]
 _Since = Annotated[str, typer.Option("--since", metavar="TIME", help="As in 2h, 7d or 2026-01-31 (UTC).", show_default=False)]
 _Text = Annotated[str, typer.Option("--text", metavar="TEXT", help="With this in the input, a prompt or a reply.", show_default=False)]
 
@@ -49,11 +77,12 @@ def list_(
     since: _Since = "",
     text: _Text = "",
     limit: Limit = "20",
+    offset: Offset = "0",
     json: Json = False,
 ) -> int:
     """List the runs that are kept, the last one first."""
     refuse_empty(ctx)
-    from llm_orc.cli.runs_opened import moment, number, opened, state
+    from llm_orc.cli.runs_opened import moment, number, one_of, opened
     from llm_orc.cli.table import table
     from llm_orc.render.json import to_json
     from llm_orc.render.kept import run_document, run_row
@@ -61,22 +90,22 @@ def list_(
 
     terminal: Terminal = ctx.obj
     now = time.time()
-    most = number(limit, "--limit")
-    sought = Sought(ensemble, state(status), moment(since, "--since", now) if since else 0.0, text)
+    most, first = number(limit, "--limit"), number(offset, "--offset", 0)
+    sought = Sought(ensemble, one_of(status, STATES, "--status"), moment(since, "--since", now) if since else 0.0, text)
     with opened(terminal) as store:
-        found, more = listed(store, sought, most)
+        found, more = listed(store, sought, most, first)
     if json:
         terminal.answer(to_json([run_document(run) for run in found], indent=2) + "\n")
-        return 0
-    terminal.answer(table((run_row(run, now) for run in found), terminal.stdout.width))
+    else:
+        terminal.answer(table((run_row(run, now) for run in found), terminal.stdout.width))
     if more:
-        terminal.say(f"there are more: --limit {2 * most}\n")
-    if not found:
+        terminal.say(f"there are more: --limit {2 * most}, or --offset to leave some out\n")
+    if not found and not json:
         terminal.say("no run is like this\n" if sought != Sought() else "no run is kept here yet\n")
     return 0
 
 
-@app.command(epilog=examples("llm-orc runs show last", "llm-orc runs show 20260131-1 --agent review"))
+@app.command(epilog=examples("llm-orc runs show last --status failed", "llm-orc runs show 20260131-1 --agent review"))
 def show(
     ctx: typer.Context,
     *,
@@ -84,33 +113,27 @@ def show(
     agent: Agent = "",
     events: Annotated[bool, typer.Option("--events", help="Everything that happened, one thing per line.")] = False,
     result: Annotated[bool, typer.Option("--result", help="The result alone, as it was printed.")] = False,
+    status: _NodeStatus = "",
+    body: _Body = "",
+    model: _Model = "",
+    since: Annotated[str, typer.Option("--since", metavar="TIME", help="Only nodes that began then or later.", show_default=False)] = "",
     limit: Limit = "100",
-    offset: Annotated[str, typer.Option("--offset", metavar="N", help="Leave out the first N children of --agent, or agents.")] = "0",
+    offset: Offset = "0",
     json: Json = False,
 ) -> int:
     """Show what became of a run: its agents, what each took, and the result.
 
     With --agent: its prompt as it was sent, its reply, and its children. With --json: what invoke --output-format json prints.
+    With --status and the like: only such nodes, those below --agent where that is given.
     """
     refuse_empty(ctx)
-    from llm_orc.cli.runs_opened import number, opened
-    from llm_orc.cli.runs_shown import Page, show_agent, show_events, show_json, show_result, show_run
+    refuse_beside(ctx, "events", "result", *_SOUGHT, *_PAGE)
+    refuse_beside(ctx, "result", "json", *_SOUGHT, *_PAGE)
+    if not (status or body or model or since):
+        refuse_beside(ctx, "json", *_PAGE)
+    from llm_orc.cli.runs_shown import Asked, shown
 
-    terminal: Terminal = ctx.obj
-    page = Page(number(limit, "--limit"), number(offset, "--offset", 0))
-    with opened(terminal) as store:
-        run_id = store.find(run)
-        if events:
-            show_events(terminal, store, run_id, agent, json=json)
-        elif result:
-            show_result(terminal, store, run_id, agent)
-        elif json:
-            show_json(terminal, store, run_id, agent)
-        elif agent:
-            show_agent(terminal, store, run_id, agent, page)
-        else:
-            show_run(terminal, store, run_id, page)
-    return 0
+    return shown(ctx.obj, Asked(run, agent, events, result, status, body, model, since, limit, offset, json))
 
 
 @app.command(epilog=examples("llm-orc runs prune --older-than 30d --dry-run", "llm-orc runs prune --pin last"))

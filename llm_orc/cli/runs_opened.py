@@ -1,6 +1,7 @@
 """The store that `llm-orc runs` reads, and the words that say which runs are meant."""
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -52,10 +53,8 @@ def size(text: str, flag: str) -> int:
     return int(found[1]) * _BYTES[found[2]]
 
 
-def state(text: str) -> str:
-    """A status that a run can have; raises ProblemError."""
-    from llm_orc.cli.runs import STATES
-
-    if text and text not in STATES:
-        raise ProblemError(Problem(f"--status: no run is '{text}'", hint=nearest(text, STATES) or f"there are: {', '.join(STATES)}"))
+def one_of(text: str, known: Sequence[str], flag: str) -> str:
+    """A word that is known, or nothing; raises ProblemError."""
+    if text and text not in known:
+        raise ProblemError(Problem(f"{flag}: nothing is '{text}'", hint=nearest(text, known) or f"there are: {', '.join(known)}"))
     return text

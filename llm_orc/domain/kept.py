@@ -52,8 +52,13 @@ class KeptNode:
     cost: float | None
     tokens: int
     model: str
+    items: int | None
+    """How many children a fan-out will have."""
     children: int
-    succeeded: int
+    """So many are there."""
+    ended: int
+    """Of the children, that nothing more comes of."""
+    failed: int
     """Of the children."""
 
     @property

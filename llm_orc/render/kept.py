@@ -66,16 +66,34 @@ def head(run: KeptRun, *, color: bool) -> Iterator[str]:
         yield f"input  {one_line(run.input)}"
 
 
-def node_rows(nodes: Sequence[KeptNode], *, color: bool) -> Iterator[str]:
-    """A line per node, its children below it."""
-    widest = max((2 * node.depth + len(node.name) for node in nodes), default=0)
-    for node in nodes:
-        name = f"{'  ' * node.depth}{one_line(node.name)}"
+def node_rows(nodes: Sequence[KeptNode], now: float, *, color: bool, whole: bool = False) -> Iterator[str]:
+    """A line per node, its children below it; with `whole` ids where they may be from anywhere in the run."""
+    names = [one_line(node.id) if whole else f"{'  ' * node.depth}{one_line(node.name)}" for node in nodes]
+    widest = max(map(len, names), default=0)
+    for name, node in zip(names, nodes, strict=True):
         state = ink(f"{node.status:<9}", _ink(node.status), color=color)
-        children = f"{node.succeeded:,} of {node.children:,}" if node.children else ""
-        spent = (counted(node.tokens, "token") if node.tokens else "", dollars(node.cost) if node.cost is not None else "")
-        rest = (seconds(node.seconds), node.model or node.body, children, *spent, node.cause)
+        rest = (took(node, now), node.model or node.body, progress(node), *spent(node), node.cause)
         yield "  ".join((f"{name:<{widest}}", state, *filter(None, map(one_line, rest)))).rstrip()
+
+
+def took(node: KeptNode, now: float) -> str:
+    """`4.2 s`; of a node that somebody works on `4.2 s so far`."""
+    if node.status == "running" and node.started_at is not None:
+        return f"{seconds(now - node.started_at)} so far"
+    return seconds(node.seconds)
+
+
+def progress(node: KeptNode) -> str:
+    """How far its children are: `7/10 done, 1 failed`; nothing where it has none."""
+    expected = max(node.children, node.items or 0)
+    if not expected:
+        return ""
+    return f"{node.ended:,}/{expected:,} done" + (f", {node.failed:,} failed" if node.failed else "")
+
+
+def spent(node: KeptNode) -> tuple[str, str]:
+    """Its tokens and dollars in words; nothing where it took none."""
+    return counted(node.tokens, "token") if node.tokens else "", dollars(node.cost) if node.cost is not None else ""
 
 
 def node_text(run: Run, node: Node, *, color: bool) -> Iterator[str]:
@@ -84,8 +102,8 @@ def node_text(run: Run, node: Node, *, color: bool) -> Iterator[str]:
     model = "/".join(filter(None, (node.provider, node.model))) or node.body
     waited = f"waited {seconds(node.waited)}" if node.waited else ""
     sent = counted(node.sent, "request") if node.sent else ""
-    spent = (counted(node.usage.total, "token") if node.usage.total else "", dollars(node.cost) if node.cost is not None else "")
-    yield "  ".join(filter(None, map(one_line, (model, node.profile, seconds(node.seconds), waited, sent, *spent))))
+    used = (counted(node.usage.total, "token") if node.usage.total else "", dollars(node.cost) if node.cost is not None else "")
+    yield "  ".join(filter(None, map(one_line, (model, node.profile, seconds(node.seconds), waited, sent, *used))))
     if node.depends_on:
         yield f"after {one_line(', '.join(node.depends_on))}"
     for profile, failure in node.fell_back:
@@ -119,6 +137,25 @@ def event_row(event: Happening, began: float) -> str:
         if value not in (None, ""):
             details.append(one_line(f"{value:.1f} s" if isinstance(value, float) else str(value))[:120])
     return f"{event.seq:>6}  +{event.at - began:8.3f}  {name_of(event):<12}  {one_line(node):<24}  {'  '.join(details)}".rstrip()
+
+
+def node_document(node: KeptNode) -> dict[str, Any]:
+    """A node as JSON, without what it was sent and what came of it."""
+    return {
+        "id": node.id,
+        "name": node.name,
+        "parent": node.parent or None,
+        "body": node.body,
+        "status": node.status,
+        "cause": node.cause or None,
+        "model": node.model or None,
+        "started_at": None if node.started_at is None else utc(node.started_at),
+        "ended_at": None if node.ended_at is None else utc(node.ended_at),
+        "seconds": None if node.seconds is None else round(node.seconds, 3),
+        "tokens": node.tokens,
+        "cost": node.cost,
+        "children": {"expected": max(node.items or 0, node.children), "done": node.ended, "failed": node.failed},
+    }
 
 
 def _part(title: str, text: str, *, color: bool) -> Iterable[str]:

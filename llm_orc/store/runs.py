@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from llm_orc.domain.event import Happening
+from llm_orc.domain.event import Happening, RunEnded
 from llm_orc.domain.problem import Place, Problem, ProblemError
 from llm_orc.domain.record import event_of
 from llm_orc.domain.run import Run
@@ -23,6 +23,8 @@ SEE = "see: llm-orc runs list"
 _SHOWN = 3
 _BELOW = "/["
 """What stands between the id of a node and what else is in the ids of those below it."""
+_OF = "SELECT seq FROM events INDEXED BY events_by_node WHERE run = :run AND"
+_KIND = '{{"event": "{}"%'
 
 
 class Store:
@@ -123,21 +125,29 @@ class Store:
 
     def events(self, run_id: str, after: int = 0, node: str | None = None) -> Iterator[Happening]:
         """What was told of it, in order, those after a number, or of one node only; `Delta` is never kept. Raises ProblemError."""
-        return self._events(run_id, "seq > ?" if node is None else "seq > ? AND node = ?", after, *([] if node is None else [node]))
+        where = "seq > :after" if node is None else f"seq > :after AND seq IN ({_OF} node = :node)"
+        return self._events(run_id, where, after=after, node=node)
 
     def events_around(self, run_id: str, node: str, *, below: bool) -> Iterator[Happening]:
         """What it takes to fold one node: what was told of it, of the run as a whole and, if wanted, of all that is `below` it."""
-        above = [node[:at] for at, letter in enumerate(node) if letter in _BELOW]
-        ranges = [(f"{node}{letter}", f"{node}{chr(ord(letter) + 1)}") for letter in _BELOW if below]
-        where = "node IN ('', ?)" + ' OR (node = ? AND event LIKE \'{"event": "submitted"%\')' * len(above)
-        where += " OR (node >= ? AND node < ?)" * len(ranges)
-        return self._events(run_id, f"({where})", node, *above, *(edge for each in ranges for edge in each))
+        above = {f"above{at}": node[:at] for at, letter in enumerate(node) if letter in _BELOW}
+        parts = [f"{_OF} node IN ('', :node)", *(f"{_OF} node = :{key}" for key in above)]
+        if below:
+            parts += (f"{_OF} node >= :node || '{letter}' AND node < :node || '{chr(ord(letter) + 1)}'" for letter in _BELOW)
+        others = "".join(f" AND (node <> :{key} OR event LIKE '{_KIND.format('submitted')}')" for key in above)
+        return self._events(run_id, f"seq IN ({' UNION ALL '.join(parts)}){others}", node=node, **above)
 
-    def _events(self, run_id: str, where: str, *values: object) -> Iterator[Happening]:
+    def end(self, run_id: str) -> RunEnded | None:
+        """How it ended last; None where it goes on. Raises ProblemError."""
+        kinds = " OR ".join(f"event LIKE '{_KIND.format(kind)}'" for kind in ("run_ended", "resumed"))
+        last = next(self._events(run_id, f"seq IN ({_OF} node = '') AND ({kinds})", order="seq DESC LIMIT 1"), None)
+        return last if isinstance(last, RunEnded) else None
+
+    def _events(self, run_id: str, where: str, order: str = "seq", **values: object) -> Iterator[Happening]:
         number = self.number(run_id)
         with self.asked():
-            query = f"SELECT seq, event FROM events WHERE run = ? AND {where} ORDER BY seq"  # noqa: S608 - no word of others
-            for seq, row in self.connection.execute(query, (number, *values)):
+            query = f"SELECT seq, event FROM events WHERE run = :run AND {where} ORDER BY {order}"  # noqa: S608 - no word of others
+            for seq, row in self.connection.execute(query, {"run": number, **values}):
                 yield event_of(whole(row, self.texts.read), seq)
 
     @contextmanager

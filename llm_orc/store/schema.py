@@ -29,6 +29,10 @@ MIGRATIONS: tuple[str, ...] = (
         PRIMARY KEY (run, seq)) WITHOUT ROWID;
     CREATE TABLE texts (run INTEGER NOT NULL, name TEXT NOT NULL, PRIMARY KEY (run, name)) WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE nodes ADD COLUMN items INTEGER;
+    CREATE INDEX events_by_node ON events (run, node);
+    """,
 )
 """What each version adds to the one before it."""
 VERSION = len(MIGRATIONS)

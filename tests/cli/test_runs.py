@@ -56,14 +56,16 @@ def test_a_listing_can_be_narrowed(ran: Project) -> None:
     assert listed(ran, "--since", "1h") == ["fan", "echo"]
     assert listed(ran, "--since", "2999-01-01") == []
     assert listed(ran, "--text", "ITEM two") == ["fan"]
-    assert listed(ran, "--limit", "1") == ["fan"]
-    assert ran.run("runs", "list", "--limit", "1").err == "there are more: --limit 2\n"
+    few = ran.run("runs", "list", "--limit", "1")
+    assert few.out.split()[1] == "fan"
+    assert few.err == "there are more: --limit 2, or --offset to leave some out\n"
+    assert listed(ran, "--offset", "1") == ["echo"]
 
 
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--status", "faild"], "error: --status: no run is 'faild'\nhint: did you mean 'failed'?\n"),
+        (["--status", "faild"], "error: --status: nothing is 'faild'\nhint: did you mean 'failed'?\n"),
         (["--limit", "0"], "error: --limit: '0' is no number\nhint: a whole number, 1 or more\n"),
         (
             ["--since", "soon"],
@@ -89,7 +91,7 @@ def test_a_run_is_shown_with_its_agents(ran: Project) -> None:
         ["each[2]", "succeeded"],
         ["bad", "failed"],
     ]
-    assert "3 of 3" in rows[0]
+    assert "3/3 done" in rows[0]
     assert "script: 'sh': exit code 7" in rows[4]
 
 
@@ -126,6 +128,42 @@ def test_the_events_of_a_run_are_those_of_invoke(here: Project) -> None:
     told = here.run("runs", "show", "last", "--events", "--agent", "echo").out.splitlines()
     assert "answered" in told[-1].split()
     assert told[-1].endswith("hello")
+
+
+def sought(here: Project, *flags: str) -> list[str]:
+    outcome = here.run("runs", "show", "last", *flags, "--json")
+    assert outcome[1:] == ("", 0)
+    return [node["id"] for node in json.loads(outcome.out)]
+
+
+def test_nodes_are_found_wherever_they_stand(ran: Project) -> None:
+    assert sought(ran, "--status", "failed") == ["bad"]
+    assert sought(ran, "--body", "command") == ["each", "bad", "each[0]", "each[1]", "each[2]"]
+    assert sought(ran, "--status", "succeeded", "--agent", "each") == ["each[0]", "each[1]", "each[2]"]
+    assert sought(ran, "--since", "1h", "--status", "failed") == ["bad"]
+    assert sought(ran, "--since", "2999-01-01") == []
+    assert sought(ran, "--model", "gpt") == []
+    assert ran.run("runs", "show", "last", "--status", "pending") == ("", "no node is like this\n", 0)
+    outcome = ran.run("runs", "show", "last", "--status", "succeeded", "--limit", "2", "--offset", "1")
+    assert [line.split()[0] for line in outcome.out.splitlines()] == ["each[0]", "each[1]"]
+    assert outcome[1:] == ("there are more: --limit 4, or --offset to leave some out\n", 0)
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--status", "partial"], "error: --status: nothing is 'partial'\nhint: there are: pending, running"),
+        (["--body", "modl"], "error: --body: nothing is 'modl'\nhint: did you mean 'model'?"),
+        (["--events", "--status", "failed"], "error: --status does nothing with --events\nhint: leave one of them out"),
+        (["--result", "--json"], "error: --json does nothing with --result"),
+        (["--json", "--limit", "3"], "error: --limit does nothing with --json"),
+        (["--agent", "nobody", "--status", "failed"], "error: the run has no node 'nobody'"),
+    ],
+)
+def test_what_does_not_go_together(ran: Project, flags: list[str], said: str) -> None:
+    outcome = ran.run("runs", "show", "last", *flags)
+    assert outcome[::2] == ("", 2)
+    assert outcome.err.startswith(said)
 
 
 def test_names_that_are_nobodys(ran: Project) -> None:
@@ -226,6 +264,9 @@ def test_ids_are_completed(ran: Project) -> None:
     ids = [run["run"] for run in json.loads(ran.run("runs", "list", "--json").out)]
     env = {"_LLM_ORC_COMPLETE": "complete_bash", "COMP_WORDS": f"llm-orc runs show {ids[0][:4]}", "COMP_CWORD": "3"}
     assert ran.run(env=env).out.split() == ids
+    for typed, known in (("", ["each", "bad"]), ("each[", ["each[0]", "each[1]", "each[2]"]), ("b", ["bad"])):
+        words = {"COMP_WORDS": f"llm-orc runs show last --agent {typed}", "COMP_CWORD": "5"}
+        assert ran.run(env={"_LLM_ORC_COMPLETE": "complete_bash", **words}).out.split() == known
 
 
 def test_runs_are_forgotten_by_number_age_and_size(ran: Project) -> None:

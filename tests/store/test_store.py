@@ -16,7 +16,8 @@ from llm_orc.domain.message import Failure, Kind, Reply
 from llm_orc.domain.problem import Problem, ProblemError
 from llm_orc.domain.run import Run, fold
 from llm_orc.domain.secret import remember
-from llm_orc.store.pages import Sought, kept_run, listed, tree
+from llm_orc.store.nodes import tree
+from llm_orc.store.pages import Sought, kept_run, listed
 from llm_orc.store.runs import Store
 from tests.engine.runs import Lab
 from tests.engine.test_any_graph import Graph, graphs
@@ -65,7 +66,7 @@ def test_a_fan_out_is_a_tree(store: Store) -> None:
     kept(store, lab.events)
     nodes = tree(store, "r", limit=5, children=3)
     assert [(node.id, node.depth) for node in nodes] == [("each", 0), ("each[0]", 1), ("each[1]", 1), ("each[2]", 1), ("last", 0)]
-    assert (nodes[0].children, nodes[0].succeeded) == (30, 29)
+    assert (nodes[0].items, nodes[0].children, nodes[0].ended, nodes[0].failed) == (30, 30, 30, 1)
     assert [node.id for node in tree(store, "r", below="each", limit=2, children=0, offset=7)] == ["each[7]", "each[8]"]
 
 
