@@ -189,6 +189,9 @@ class _Reading:
 
     def _agent(self, planned: PlannedAgent) -> Iterator[Share]:
         items = self._expected(planned) if planned.agent.fan_out else None
+        if items and planned.reduces:
+            yield from self._reducing(planned, items)
+            return
         own = _Own(items.largest if items and not planned.variants else self.input.tokens, items.largest if items else 0)
         variants = planned.variants or (Variant("", planned.profile, planned.child),)
         each: list[float] = []
@@ -202,6 +205,16 @@ class _Reading:
             return
         self.gathered[planned.name] = Many(items.number, max(each))
         self.replies[planned.name] = max(items.number * (max(each) + len(planned.name) + HEADING), CAUSE) if items.number else CAUSE
+
+    def _reducing(self, planned: PlannedAgent, items: Many) -> Iterator[Share]:
+        """A fan-out whose replies go to it again: each call after the first ones makes two or more of them into one."""
+        _, reply = self._one(planned, Variant("", planned.profile, planned.child), planned.name, _Own(items.largest, items.largest))
+        reply = max(reply, CAUSE)
+        number, largest = max(2 * items.number - 1, 0), max(items.largest, 2 * (reply + HEADING))
+        self.items[planned.name] = Many(number, largest)
+        shares, _ = self._one(planned, Variant("", planned.profile, planned.child), planned.name, _Own(largest, largest))
+        self.replies[planned.name] = reply
+        yield from (_times(share, number) for share in shares)
 
     def _one(self, planned: PlannedAgent, variant: Variant, name: str, own: _Own) -> tuple[list[Share], float]:
         """What one call of it, or one child, may spend, and how long its reply may be."""

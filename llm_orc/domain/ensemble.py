@@ -57,8 +57,8 @@ class Common(Read):
     """One Jinja expression; if it is false the agent is skipped."""
     fan_out: bool | FanOut = False
     """True: one child per item of the list its one dependency replied with; or where the items come from."""
-    gather: Literal["list", "text", "merge"] = "list"
-    """How a fan-out joins its children's replies."""
+    gather: Literal["list", "text", "merge", "reduce"] = "list"
+    """How a fan-out joins its children's replies; `reduce` sends them to it again, in pieces as long as chunks, until one is left."""
     input_key: str | None = None
     """One key of the first dependency's JSON, taken instead of the whole reply."""
     timeout_seconds: Seconds | None = None

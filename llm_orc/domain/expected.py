@@ -11,7 +11,7 @@ from llm_orc.domain.length import Many
 from llm_orc.domain.message import FailedError
 from llm_orc.domain.plan import Plan, PlannedAgent
 from llm_orc.domain.said import Scope, identifier, names_of, text_of
-from llm_orc.domain.split import Pieces, grouped
+from llm_orc.domain.split import Pieces, grouped, item_of
 from llm_orc.domain.tree import Tree
 
 UNKNOWN = Many(inf, inf)
@@ -57,9 +57,12 @@ class Expected:
 
     def _chunks(self, planned: PlannedAgent) -> Many:
         measure = _of(planned).measure
+        if source := self._source(planned):
+            number, largest = self.gathered[source]
+            return Many(number, max(measure.bytes, largest))
         value = self._value(planned)
         if isinstance(value, Sequence) and not isinstance(value, str):
-            return _many(list(grouped(value, measure)))
+            return _many([item_of(group) for group in grouped(value, measure)])
         if value is not None:
             return _many(Pieces(text_of(value), measure))
         named = planned.items.plain[1] if planned.items and planned.items.plain and len(planned.items.plain) == 3 else ""

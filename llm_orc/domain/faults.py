@@ -8,6 +8,7 @@ from llm_orc.domain.ensemble import SYNTHESIS, Agent
 from llm_orc.domain.fan_out import FanOut
 from llm_orc.domain.plan import PlannedAgent
 from llm_orc.domain.problem import KeyPath, nearest
+from llm_orc.domain.said import identifier
 
 _OURS = re.compile(r"\{\{[-+]? *((?:input|variables|agents|item|index)\b[^}]*?) *[-+]?\}\}")
 """A tag that names what only templates know; other programs have tags of their own, which are none of our business."""
@@ -55,6 +56,9 @@ def _counts(planned: PlannedAgent) -> Iterator[Fault]:
         yield Fault(f"each child of this {agent.body} works on its item, not on 'input_key'", ("input_key",))
     if agent.fan_out is False and "gather" in agent.model_fields_set:
         yield Fault("'gather' needs a 'fan_out'", ("gather",))
+    if agent.fan_out and agent.gather == "reduce" and planned.reduces is None:
+        hint = 'let an agent after it do it: fan_out: {chunks: "{{ agents.' + identifier(agent.name) + ' }}"}, gather: reduce'
+        yield Fault("'gather: reduce' belongs to fan_out over 'chunks'", ("gather",), hint)
 
 
 def _texts(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:

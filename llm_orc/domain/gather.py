@@ -8,9 +8,9 @@ from llm_orc.domain.message import FailedError, Failure, Kind, Outcome, Reply
 from llm_orc.domain.said import as_json, json_of, parsed
 
 
-def gathered(how: Literal["list", "text", "merge"], name: str, children: Sequence[Outcome]) -> Reply:
-    """One reply of all children, in item order; raises FailedError where they cannot be merged."""
-    if how == "text":
+def gathered(how: Literal["list", "text", "merge", "reduce"], name: str, children: Sequence[Outcome]) -> Reply:
+    """One reply of all children, in item order, or of none where they reduce to nothing; raises FailedError where they cannot be merged."""
+    if how in {"text", "reduce"}:
         parts = [
             child.reply.text if child.reply else f"[no reply from {name}[{index}]: {child.cause}]" for index, child in enumerate(children)
         ]

@@ -53,7 +53,8 @@ class Past:
         node = self.nodes[id]
         items = [child for child in node.children if child.startswith(f"{id}[")]
         below = tuple(self.outcome(child, planned.of_item(index)) for index, child in enumerate(items))
-        outcome = replace(self.spent(id), status=node.status, reply=node.reply, children=below, fanned_out=node.expected is not None)
+        listed = node.expected is not None and planned.reduces is None
+        outcome = replace(self.spent(id), status=node.status, reply=node.reply, children=below, fanned_out=listed)
         return replace(outcome, profile=planned.profile)
 
     def spent(self, id: str) -> Outcome:  # noqa: A002

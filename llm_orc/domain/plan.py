@@ -13,6 +13,7 @@ from llm_orc.domain.model import Capability
 from llm_orc.domain.problem import KeyPath, Problem
 from llm_orc.domain.profile import Profile
 from llm_orc.domain.prompt import Template
+from llm_orc.domain.split import Measure
 
 MAX_DEPTH = 8
 """How deep ensembles may nest."""
@@ -124,6 +125,14 @@ class PlannedAgent:
     def compares(self) -> bool:
         """Whether it is a fan-out over profiles."""
         return isinstance(self.agent.fan_out, FanOut) and self.agent.fan_out.profiles is not None
+
+    @property
+    def reduces(self) -> Measure | None:
+        """How long the pieces are in which its children's replies go to it again, if they do so until one is left."""
+        fan_out = self.agent.fan_out
+        if not isinstance(fan_out, FanOut) or fan_out.chunks is None or self.agent.gather != "reduce":
+            return None
+        return fan_out.measure
 
     @property
     def required(self) -> int:

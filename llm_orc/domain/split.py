@@ -7,7 +7,7 @@ from math import inf
 from typing import Any, Literal, NamedTuple, overload
 
 from llm_orc.domain.item import Item
-from llm_orc.domain.said import text_of
+from llm_orc.domain.said import Said, as_json
 
 TOKEN_BYTES = 4
 """Bytes of UTF-8 that are counted as one token, for nobody knows better before a model is asked."""
@@ -16,6 +16,7 @@ _LINE = re.compile(r"\n")
 _SENTENCE = re.compile(r"(?<=[.!?\u2026])[\"')\]\u201d\u2019\u00bb]*\s+|[\u3002\uff01\uff1f]+[\u300d\u300f]*\s*")
 _WORD = re.compile(r"\s+")
 _SEAMS = (_PARAGRAPH, _LINE, _SENTENCE, _WORD)
+_BETWEEN = "\n\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +86,14 @@ def split(text: str, measure: Measure) -> Iterator[Span]:
         at, start = end, _repeated(text, end, measure) if measure.overlap else end
 
 
-def grouped(entries: Sequence[Any], measure: Measure) -> Iterator[list[Any]]:
-    """Neighbours of a list together while they fit; an entry is never cut, however large it is."""
+def grouped(entries: Sequence[Any], measure: Measure, least: int = 1) -> Iterator[list[Any]]:
+    """Neighbours of a list together while they fit, and the `least` of them even where not; an entry is never cut."""
     room, taken = _room(measure, measure.fresh), 0
     repeated: list[Any] = []
     group: list[Any] = []
     for entry in entries:
         needed = _size(entry, measure)
-        if group and taken + needed > room:
+        if len(group) >= least and taken + needed > room:
             yield [*repeated, *group]
             repeated, group, taken = _last(group, measure), [], 0
         group.append(entry)
@@ -101,13 +102,20 @@ def grouped(entries: Sequence[Any], measure: Measure) -> Iterator[list[Any]]:
         yield [*repeated, *group]
 
 
+def item_of(group: list[Any]) -> Item:
+    """A group as a child of a fan-out works on it: replies one below the other, anything else as JSON."""
+    told = all(isinstance(entry, Said) for entry in group)
+    return Item({"text": _BETWEEN.join(group) if told else as_json(group), "entries": group})
+
+
 def _room(measure: Measure, amount: int) -> int:
     return amount if measure.unit == "characters" else amount * TOKEN_BYTES
 
 
 def _size(entry: Any, measure: Measure) -> int:
-    text = text_of(entry)
-    return len(text) if measure.unit == "characters" else len(text.encode(errors="surrogatepass"))
+    """Of an entry and of what stands between it and the next."""
+    text = str(entry) if isinstance(entry, Said) else as_json(entry)
+    return len(_BETWEEN) + (len(text) if measure.unit == "characters" else len(text.encode(errors="surrogatepass")))
 
 
 def _last(group: Sequence[Any], measure: Measure) -> list[Any]:

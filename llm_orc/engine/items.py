@@ -10,8 +10,8 @@ from llm_orc.domain.findings import findings_of, grouped_by
 from llm_orc.domain.item import Item, Unread
 from llm_orc.domain.message import FailedError, Failure, Kind
 from llm_orc.domain.plan import PlannedAgent
-from llm_orc.domain.said import ProfileItem, Said, SaidByAll, Scope, as_json, json_of, names_of, selected, text_of
-from llm_orc.domain.split import Pieces, grouped
+from llm_orc.domain.said import ProfileItem, Said, SaidByAll, Scope, json_of, names_of, selected, text_of
+from llm_orc.domain.split import Pieces, grouped, item_of
 from llm_orc.engine.limits import Place
 from llm_orc.engine.means import Means
 
@@ -64,9 +64,10 @@ async def _chunks(planned: PlannedAgent, scope: Scope) -> Sequence[Any]:
     value = planned.items.value(scope) if planned.items else fan_out.chunks
     if isinstance(value, Said) and not value.ok:
         raise FailedError(Failure(Kind.MALFORMED, f"'chunks': no reply from '{value.name}' ({value.cause})"))
+    if isinstance(value, SaidByAll):
+        value = list(value)
     if isinstance(value, Sequence) and not isinstance(value, str):
-        groups = grouped(value, fan_out.measure)
-        return [Item({"text": as_json(group), "entries": group}) for group in groups]
+        return [item_of(group) for group in grouped(value, fan_out.measure)]
     text = text_of(value)
     return await _worked_out(partial(Pieces, text, fan_out.measure), text)
 

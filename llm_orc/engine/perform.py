@@ -26,7 +26,6 @@ from llm_orc.domain.event import (
     Submitted,
     Warned,
 )
-from llm_orc.domain.gather import gathered
 from llm_orc.domain.message import NO_USAGE, FailedError, Failure, Kind, Outcome, Reply, Tell
 from llm_orc.domain.past import NO_PAST, Past, told_apart
 from llm_orc.domain.plan import Plan, PlannedAgent
@@ -41,6 +40,7 @@ from llm_orc.engine.items import items_of, opened, width_of
 from llm_orc.engine.limits import Place, Stopwatch
 from llm_orc.engine.means import Means
 from llm_orc.engine.slots import Slots
+from llm_orc.engine.spread import Spread
 
 
 async def perform(
@@ -312,20 +312,13 @@ class Node:
     async def _fanned_out(self, scope: Scope) -> Outcome:
         items = await items_of(self.planned, scope, self.run.means, lambda what: self.run.tell(Warned(self.id, what)))
         self.run.tell(Started(self.id, items=len(items)))
-        window = asyncio.Semaphore(width_of(self.planned, self.run.places, self.run.means))
-        for index, item in enumerate(items):
-            await window.acquire()
-            child = self.run.submit(self.planned.of_item(index), id=f"{self.id}[{index}]", parent=self.id, item=item, index=index)
-            child.add_done_callback(lambda _: window.release())
-            self._children.append(child)
-        if self._children:
-            await asyncio.wait(self._children)
-        outcomes = self._ended_children()
-        if items and not any(outcome.ok for outcome in outcomes):
-            raise FailedError(common_failure(f"none of {len(items)} items succeeded", dict(enumerate(outcomes))))
-        reply = gathered(self.planned.agent.gather, self.id, outcomes)
+        width = width_of(self.planned, self.run.places, self.run.means)
+        reply = await Spread(self.id, self.planned, self._submit_item, asyncio.Semaphore(width), self._children).reply(items)
         self.run.tell(Answered(self.id, reply))
-        return Outcome("succeeded", reply, children=outcomes, fanned_out=True)
+        return Outcome("succeeded", reply, children=self._ended_children(), fanned_out=self.planned.reduces is None)
+
+    def _submit_item(self, item: Any, index: int) -> asyncio.Future[Outcome]:
+        return self.run.submit(self.planned.of_item(index), id=f"{self.id}[{index}]", parent=self.id, item=item, index=index)
 
     def _ended_children(self) -> tuple[Outcome, ...]:
         return tuple(child.result() for child in self._children if child.done() and not child.cancelled())

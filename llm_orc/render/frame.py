@@ -208,7 +208,7 @@ class Frame:
                 waited = [name for name in node.depends_on if self.view.states.get(name) in {"pending", "running"}]
                 return f"after {listed(waited)}" if waited else ""
             case "running" if node.expected is not None:
-                return f"{self.view.ended_below[node.id]:,} of {node.expected:,}"
+                return f"{self.view.ended_below[node.id]:,} of {max(node.expected, len(node.children)):,}"  # who reduces adds to them
             case "running" | "succeeded":
                 instead = f", {node.fell_back[0][0]} failed" if node.fell_back else ""
                 return one_line(f"{node.model}{instead}") or node.body

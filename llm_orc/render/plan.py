@@ -228,7 +228,7 @@ class _Sheet:
         if agent.when is not None:
             yield "when", str(agent.when)
         if agent.fan_out:
-            yield "fan out", f"one child per {_each(planned)}, gathered as {agent.gather}{_so_many(planned, self.settled)}"
+            yield "fan out", f"one child per {_each(planned)}, {_gathered(planned)}{_so_many(planned, self.settled)}"
         if isinstance(agent, ModelAgent):
             yield from self._of_model(planned)
         if planned.attachments and not isinstance(agent, EnsembleAgent):
@@ -277,6 +277,10 @@ def _number(planned: PlannedAgent, settled: Settled) -> int | None:
 def _so_many(planned: PlannedAgent, settled: Settled) -> str:
     number = None if planned.compares else _number(planned, settled)
     return "" if number is None else f"; {'1 child' if number == 1 else f'{number:,} children'} at most"
+
+
+def _gathered(planned: PlannedAgent) -> str:
+    return "reduced to one" if planned.reduces else f"gathered as {planned.agent.gather}"
 
 
 def _each(planned: PlannedAgent) -> str:

@@ -32,7 +32,7 @@ def test_chunks_of_the_input(project: NewProject) -> None:
 
 
 def test_chunks_of_a_list_are_lists(project: NewProject) -> None:
-    here = trusted(project, ensemble("{chunks: [aaaa, bbbb, cccc, {d: 1}], characters: 12}", "{{ item.entries | length }}: {{ item }}"))
+    here = trusted(project, ensemble("{chunks: [aaaa, bbbb, cccc, {d: 1}], characters: 24}", "{{ item.entries | length }}: {{ item }}"))
     assert here.run("invoke", "e.yaml", "x").out == '3: ["aaaa", "bbbb", "cccc"]\n\n1: [{"d": 1}]\n'
 
 

@@ -92,6 +92,26 @@ class Server:
 
 
 @st.composite
+def fan_outs(draw: st.DrawFn, before: list[str]) -> dict[str, Any]:
+    gather = {"gather": draw(st.sampled_from(["list", "text"]))}
+    match draw(st.sampled_from(["", "items", "said", "profiles", "replies", "chunks"])):
+        case "items":
+            return {"fan_out": {"items": draw(st.lists(st.sampled_from(["x", {"k": "é\n"}, 5]), max_size=3))}, **gather}
+        case "said":
+            return {"fan_out": {"items": "{{ input.split() }}"}, **gather}
+        case "profiles":
+            return {"fan_out": {"profiles": ["short", "dear"]}, **gather}
+        case "replies" if before:
+            return {"depends_on": before[:1], "fan_out": True, **gather}
+        case "chunks":
+            whole = draw(st.sampled_from(["input", *(f"agents.{each}" for each in before)]))
+            fan_out = {"chunks": f"{{{{ {whole} }}}}", "tokens": draw(st.integers(200, 3_000))}
+            return {"fan_out": fan_out, "gather": draw(st.sampled_from(["list", "text", "reduce"]))}
+        case _:
+            return {}
+
+
+@st.composite
 def ensembles(draw: st.DrawFn) -> dict[str, Any]:
     names = [f"a{index}" for index in range(draw(st.integers(1, 3)))]
     agents: list[dict[str, Any]] = []
@@ -116,17 +136,7 @@ def ensembles(draw: st.DrawFn) -> dict[str, Any]:
             agent["fallback"] = draw(st.lists(st.sampled_from(["default", "dear", "short"]), max_size=2, unique=True))
             if body == "schema":
                 agent["output_schema"] = SCHEMA
-        how = draw(st.sampled_from(["", "items", "said", "profiles", "replies"]))
-        if how == "items":
-            agent["fan_out"] = {"items": draw(st.lists(st.sampled_from(["x", {"k": "é\n"}, 5]), max_size=3))}
-        elif how == "said":
-            agent["fan_out"] = {"items": "{{ input.split() }}"}
-        elif how == "profiles":
-            agent["fan_out"] = {"profiles": ["short", "dear"]}
-        elif how == "replies" and agent["depends_on"]:
-            agent |= {"depends_on": agent["depends_on"][:1], "fan_out": True}
-        if agent.get("fan_out"):
-            agent["gather"] = draw(st.sampled_from(["list", "text"]))
+        agent |= draw(fan_outs(agent["depends_on"]))
         agents.append(agent)
     synthesis = draw(st.sampled_from([None, {"prompt": "Merge.", "model_profile": "dear"}]))
     return {"agents": agents, "variables": {"word": {"default": "wörd"}}} | ({"synthesis": synthesis} if synthesis else {})
@@ -154,6 +164,17 @@ def test_where_each_agent_is_asked_once_the_smaller_bound_holds(ensemble: dict[s
     server, limit = Server(data, "calm"), bound_of(text="go on", **ensemble)
     ran(ensemble, server, "go on")
     assert server.bill <= limit.once <= limit.most
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.sampled_from(["input", "agents.each"]), st.integers(300, 2_000), st.data())
+def test_what_reduces_asks_no_more_and_is_sent_no_more_than_foretold(whole: str, tokens: int, data: st.DataObject) -> None:
+    each = {"name": "each", "fan_out": {"chunks": "{{ input }}", "tokens": 500}}
+    one = {"name": "one", "fan_out": {"chunks": f"{{{{ {whole} }}}}", "tokens": tokens}, "gather": "reduce", "model_profile": "short"}
+    ensemble, text = {"agents": [each, one]}, "ünï " * 3_000
+    server, limit = Server(data, "calm"), bound_of(each, one, text=text)
+    ran(ensemble, server, text)
+    assert server.bill <= limit.once
 
 
 # ---- what it comes to
