@@ -185,6 +185,7 @@ def fold(run: Run, event: Happening) -> None:
             run.id, run.ensemble, run.phases, run.leaves = event.run, event.ensemble, event.phases, event.leaves
             run.input, run.variables, run.started_at, run.status = event.input, event.variables, event.at, "running"
         case Resumed():
+            run.id = event.run
             _cut_off(run, run.last_at)
             run.status, run.cause, run.result, run.failure, run.ended_at = "running", "", "", None, None
             run.paused += max(event.at - run.last_at, 0.0)
@@ -194,7 +195,7 @@ def fold(run: Run, event: Happening) -> None:
             run.warnings.append((event.node, event.what))
         case RunEnded():
             _cut_off(run, event.at)
-            run.result = event.result if event.result or run.answered else finished(run)
+            run.result = event.result if event.result or run.answered or _is_talk(run) else finished(run)
             run.cause, run.failure, run.ended_at = event.cause, event.failure, event.at
             run.status = _final(run)
         case _:
@@ -216,7 +217,20 @@ def _submit(run: Run, event: Submitted) -> None:
         node.usage, node.cost, node.unpriced, node.charged = before.usage, before.cost, before.unpriced, before.charged
     elif event.parent:
         run.nodes[event.parent].children.append(event.node)
+    elif event.turn is not None:
+        run.phases = (*run.phases, (event.node,))
     run.nodes[event.node] = node
+    if event.turn is not None:  # what was said last is what the run comes to: with it, what is asked at the same time
+        run.leaves = (*(leaf for leaf in run.leaves if leaf != event.node and _goes_on(run, leaf)), event.node)
+
+
+def _is_talk(run: Run) -> bool:
+    """Whether the last word in it is a turn."""
+    return any(run.nodes[leaf].turn is not None for leaf in run.leaves if leaf in run.nodes)
+
+
+def _goes_on(run: Run, id_: str) -> bool:
+    return id_ in run.nodes and run.nodes[id_].status in {"pending", "running"}
 
 
 def finished(run: Run) -> str:

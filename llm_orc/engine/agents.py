@@ -36,6 +36,8 @@ class Call:
     turn: Turn
     means: Means
     tell: Tell
+    history: tuple[Message, ...] = ()
+    """What was said before, of a turn."""
 
     async def reply(self) -> Reply:
         """What a model, script, command or function says; raises FailedError."""
@@ -104,7 +106,7 @@ class Call:
         prompt = self.prompt()
         self.turn.began = Started(self.id, prompt, profile.name, profile.provider, profile.model)
         took = _Took(self.tell)
-        request = Request(self.id, (Message("user", prompt, await self._attachments()),), profile, self.means.stream)
+        request = Request(self.id, (*self.history, Message("user", prompt, await self._attachments())), profile, self.means.stream)
         reply = took.all_of(await asking(planned, self.turn, self.means)(request, took.tell))
         if planned.shape is None:
             return reply

@@ -18,6 +18,7 @@ from llm_orc.domain.resolve import resolve
 from llm_orc.domain.run import Run, fold
 from llm_orc.engine.limits import Bounds
 from llm_orc.engine.means import Means
+from llm_orc.engine.open_run import Talk
 from llm_orc.engine.perform import perform
 from tests.engine.virtual import in_virtual_time
 
@@ -45,6 +46,8 @@ class Lab:
     """Provider -> where it listens, if not at `endpoint`."""
     bounds: Bounds = field(default_factory=lambda: Bounds(4))
     reachable: Callable[[Profile], bool] = lambda _: True
+    so_far: Run = field(default_factory=Run)
+    """The run as it is folded."""
     running: int = 0
     peak: int = 0
 
@@ -80,11 +83,12 @@ class Lab:
         stop_after: tuple[float, Cause] | None = None,
         offline: bool = False,
         past: Run | None = None,
+        talk: Talk | None = None,
         **choices: Any,
     ) -> Run:
         """Likewise, in the loop that runs; `past` is gone on with."""
         plan = resolve(Ensemble.model_validate({"name": "test", **ensemble}), self.profiles, self.ensembles, Choices(**choices))
-        return await self.carried_out(plan, text, stop_after=stop_after, offline=offline, past=past)
+        return await self.carried_out(plan, text, stop_after=stop_after, offline=offline, past=past, talk=talk)
 
     async def carried_out(
         self,
@@ -94,9 +98,11 @@ class Lab:
         stop_after: tuple[float, Cause] | None = None,
         offline: bool = False,
         past: Run | None = None,
+        talk: Talk | None = None,
     ) -> Run:
         """Likewise, of a plan."""
         run, loop = past or Run(), asyncio.get_running_loop()
+        self.so_far = run
 
         def tell(event: Happening) -> None:
             self.events.append(event)
@@ -120,7 +126,7 @@ class Lab:
             stream=bool(self.shown),
             shown=self.shown,
         )
-        await perform(plan, text, means, tell, run="r", past=Past.of(past) if past else NO_PAST, stop=stop)
+        await perform(plan, text, means, tell, run="r", past=Past.of(past) if past else NO_PAST, stop=stop, talk=talk)
         return run
 
 

@@ -1,0 +1,105 @@
+"""A turn as a plan: one agent, whose model and role are those of what it goes on from."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from llm_orc.domain.conversation import conversation_of
+from llm_orc.domain.ensemble import Ensemble, ModelAgent
+from llm_orc.domain.message import Attachment
+from llm_orc.domain.plan import Choices, Plan, PlannedAgent
+from llm_orc.domain.profile import DefaultProfile, Profile
+from llm_orc.domain.resolve import resolve
+from llm_orc.domain.run import Run
+
+_PLACE = {"name", "depends_on", "require", "when", "fan_out", "gather", "input_key"}
+_WORK = {"prompt", "prompt_file", "system_prompt_file", "attachments", "output_schema", "template"}
+_MODEL = {"model", "provider", "model_profile", "fallback"}
+_KEPT = frozenset(ModelAgent.model_fields) - _PLACE - _WORK - _MODEL
+"""The keys of an agent that say how it speaks, not what it does in its ensemble."""
+USUAL = DefaultProfile("default")
+_STEP = re.compile(r"([^\[]+)(?:\[(\d+)\])?")
+"""A part of the id of a node: an agent, or an item of one."""
+
+
+def speaker(run: Run, after: str, plan: Plan, turns: Mapping[str, Plan]) -> PlannedAgent | None:
+    """The agent whose model goes on from a node: the last that a model answered for, of all that led to it; None where none did.
+
+    `turns` are the plans of the turns, by node.
+    """
+    graph = conversation_of(run)
+    for id_ in reversed(graph.history(after)):
+        if graph.nodes[id_].kind == "response" and run.nodes[id_].reply is not None:
+            found = turns[id_].agents[id_] if id_ in turns else _found(plan, id_)
+            if found is not None and found.profile is not None:
+                return found
+    return None
+
+
+def _found(plan: Plan, id_: str) -> PlannedAgent | None:
+    """The agent of a node, or of an item; None where an ensemble was made during the run."""
+    within: Plan | None = plan
+    found: PlannedAgent | None = None
+    for step in id_.split("/"):
+        match = _STEP.fullmatch(step)
+        if within is None or match is None or match[1] not in within.agents:
+            return None
+        found = within.agents[match[1]]
+        found = found if match[2] is None else found.of_item(int(match[2]))
+        within = found.child
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Speaking:
+    """Who answers a turn, and within what bounds."""
+
+    like: PlannedAgent | None = None
+    """The agent whose model and role it has; None is the default profile, and no role."""
+    profile: str | None = None
+    """Another profile than that of the agent."""
+    default: DefaultProfile = USUAL
+    of: str = "conversation"
+    """The ensemble whose run is gone on with."""
+    timeout_seconds: float | None = None
+    """How long it may take; less where its agent or profile says so."""
+
+
+def turn_plan(name: str, speaking: Speaking, profiles: Mapping[str, Profile], attachments: tuple[Attachment, ...] = ()) -> Plan:
+    """The plan of a turn, whose input is what is said: one agent of that name; raises ProblemError."""
+    given, known = _given(name, speaking), _known(speaking, profiles)
+    plan = _resolved(speaking, given, known, attachments)
+    most, planned = speaking.timeout_seconds, plan.agents[name]
+    own = planned.profile.timeout_seconds if planned.profile else None
+    if most is not None and (own is None or own > most):
+        return _resolved(speaking, {**given, "timeout_seconds": most}, known, attachments)
+    return plan
+
+
+def _resolved(speaking: Speaking, given: Mapping[str, Any], profiles: Mapping[str, Profile], attachments: tuple[Attachment, ...]) -> Plan:
+    ensemble = Ensemble(name=speaking.of, agents=(ModelAgent.model_validate(given),))
+    return resolve(ensemble, profiles, {}, Choices(attachments=attachments), speaking.default)
+
+
+def _given(name: str, speaking: Speaking) -> dict[str, Any]:
+    """The keys of its agent."""
+    given: dict[str, Any] = {"name": name}
+    like, profile = speaking.like, speaking.like.profile if speaking.like else None
+    if like is not None and profile is not None:
+        keys = like.agent.model_fields_set & _KEPT
+        given |= {key: value for key in sorted(keys) if (value := getattr(like.agent, key)) is not None}
+        if speaking.profile is None:
+            given["fallback"] = tuple(each.name for each in like.fallbacks)
+            given |= {"model_profile": profile.name} if profile.name else {"model": profile.model, "provider": profile.provider}
+    if speaking.profile is not None:
+        given["model_profile"] = speaking.profile
+    return given
+
+
+def _known(speaking: Speaking, profiles: Mapping[str, Profile]) -> Mapping[str, Profile]:
+    """The profiles as they are; those of the agent as it used them."""
+    like = speaking.like
+    if like is None or like.profile is None or speaking.profile is not None:
+        return profiles
+    return {each.name: each for each in (like.profile, *like.fallbacks)}
