@@ -32,7 +32,7 @@ from llm_orc.domain.profile import AUTO, Profile
 from llm_orc.domain.resolve import resolve
 from llm_orc.domain.run import Run, fold
 from llm_orc.engine.limits import Bounds
-from llm_orc.engine.means import Means
+from llm_orc.engine.means import Keep, Means
 from llm_orc.engine.perform import perform
 from llm_orc.engine.told import Told
 from llm_orc.models.base import Reach
@@ -247,7 +247,7 @@ class Session:
             fold(run, event)
             told.tell(event)
 
-        means = self._means(stream=stream, shown=shown)
+        means = self._means(stream=stream, shown=shown, keep=journal.keep if journal else None)
         for profile in filter(self._reachable, self.plan.profiles()):
             self.models.ready(profile)
         self._stop = loop.create_future()
@@ -258,7 +258,7 @@ class Session:
                 journal.close()
         return run
 
-    def _means(self, *, stream: bool, shown: str) -> Means:
+    def _means(self, *, stream: bool, shown: str, keep: Keep | None) -> Means:
         return Means(
             self.models.ask,
             self.models.endpoint,
@@ -273,6 +273,7 @@ class Session:
             shown=shown,
             draft=self._drafted,
             tree=tree_of(self.layers),
+            keep=keep,
         )
 
     def stop(self, cause: Cause) -> None:

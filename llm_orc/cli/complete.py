@@ -75,6 +75,20 @@ def nodes(ctx: typer.Context, incomplete: str) -> list[str]:
         return []  # said by the command itself, once it is called
 
 
+def artifacts(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The names of the artifacts of the run that is named."""
+    from llm_orc.cli.runs_opened import opened
+    from llm_orc.store.artifacts import artifacts as kept
+
+    named = ctx.params.get("run") or next(iter(ctx.args), "last")
+    try:
+        with opened(ctx.obj) as store:
+            known = kept(store, store.find(named), ctx.params.get("agent") or "", limit=1_000)
+            return _beginning(dict.fromkeys(each.name for each in known), incomplete)
+    except ProblemError:
+        return []  # said by the command itself, once it is called
+
+
 def _called(ctx: typer.Context) -> "Ensemble | None":
     from llm_orc.config.layers import read_layers
 

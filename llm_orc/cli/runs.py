@@ -7,7 +7,7 @@ import typer
 
 from llm_orc.cli.commands import app as new_app
 from llm_orc.cli.commands import examples
-from llm_orc.cli.complete import ensembles, nodes, runs
+from llm_orc.cli.complete import artifacts, ensembles, nodes, runs
 from llm_orc.cli.options import Json, refuse_beside, refuse_empty
 
 if TYPE_CHECKING:
@@ -22,6 +22,16 @@ Run = Annotated[str, typer.Argument(metavar="RUN", help="Its id, the beginning o
 Agent = Annotated[
     str,
     typer.Option("--agent", metavar="NAME", help="Of this node: agent, agent[3] or agent/child.", autocompletion=nodes, show_default=False),
+]
+Artifact = Annotated[
+    str,
+    typer.Option(
+        "--artifact",
+        metavar="NAME",
+        help="A file that a script or command left, as it is: > FILE.",
+        autocompletion=artifacts,
+        show_default=False,
+    ),
 ]
 Limit = Annotated[str, typer.Option("--limit", metavar="N", help="So many lines at most.")]
 Offset = Annotated[str, typer.Option("--offset", metavar="N", help="Leave out the first N lines.")]
@@ -113,6 +123,7 @@ def show(
     agent: Agent = "",
     events: Annotated[bool, typer.Option("--events", help="Everything that happened, one thing per line.")] = False,
     result: Annotated[bool, typer.Option("--result", help="The result alone, as it was printed.")] = False,
+    artifact: Artifact = "",
     status: _NodeStatus = "",
     body: _Body = "",
     model: _Model = "",
@@ -123,14 +134,19 @@ def show(
 ) -> int:
     """Show what became of a run: its agents, what each took, and the result.
 
-    With --agent: its prompt as it was sent, its reply, and its children. With --json: what invoke --output-format json prints.
+    With --agent: its prompt as it was sent, its reply, artifacts and children. With --json: what invoke --output-format json prints.
     With --status and the like: only such nodes, those below --agent where that is given.
     """
     refuse_empty(ctx)
+    refuse_beside(ctx, "artifact", "events", "result", "json", *_SOUGHT, *_PAGE)
     refuse_beside(ctx, "events", "result", *_SOUGHT, *_PAGE)
     refuse_beside(ctx, "result", "json", *_SOUGHT, *_PAGE)
     if not (status or body or model or since):
         refuse_beside(ctx, "json", *_PAGE)
+    if artifact:
+        from llm_orc.cli.runs_artifacts import printed
+
+        return printed(ctx.obj, run, agent, artifact)
     from llm_orc.cli.runs_shown import Asked, shown
 
     return shown(ctx.obj, Asked(run, agent, events, result, status, body, model, since, limit, offset, json))

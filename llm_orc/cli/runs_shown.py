@@ -11,8 +11,9 @@ from llm_orc.domain.event import RunEnded
 from llm_orc.domain.kept import KeptNode
 from llm_orc.domain.problem import Problem, ProblemError, nearest
 from llm_orc.domain.run import Run, fold
-from llm_orc.render.kept import event_row, head, node_rows, node_text
+from llm_orc.render.kept import artifact_rows, event_row, head, node_rows, node_text
 from llm_orc.render.kept import result as result_text
+from llm_orc.store.artifacts import artifacts
 from llm_orc.store.nodes import SoughtNodes, chosen, known_nodes, tree
 from llm_orc.store.pages import kept_run
 from llm_orc.store.runs import Store
@@ -75,6 +76,7 @@ def show_run(terminal: Terminal, store: Store, run_id: str, page: Page) -> None:
     nodes = tree(store, run_id, limit=page.limit + 1, children=CHILDREN, offset=page.offset)
     _answer(terminal, ("", *node_rows(nodes[: page.limit], time.time(), color=color)))
     _say_more(terminal, nodes, page)
+    _answer(terminal, artifact_rows(artifacts(store, run_id, limit=page.limit), color=color))
     if end := store.end(run_id):
         _answer(terminal, result_text(end.result, color=color))
 
@@ -84,6 +86,7 @@ def show_agent(terminal: Terminal, store: Store, run_id: str, agent: str, page: 
     run = _folded(store, run_id, agent, below=False)
     color = terminal.stdout.color
     _answer(terminal, node_text(run, run.nodes[agent], color=color))
+    _answer(terminal, artifact_rows(artifacts(store, run_id, agent, limit=page.limit), color=color))
     children = tree(store, run_id, below=agent, limit=page.limit + 1, children=0, offset=page.offset)
     if children:
         _answer(terminal, ("", *node_rows(children[: page.limit], time.time(), color=color)))

@@ -39,12 +39,15 @@ class Stream:
         except OSError:
             return 80
 
-    def write(self, text: str) -> None:
-        """Let the text out at once; raises OSError."""
+    def write(self, text: str | bytes) -> None:
+        """Let the text out at once, or bytes as they are; raises OSError."""
         if self.file is None:
             return
         try:
-            self.file.write(text)
+            if isinstance(text, str):
+                self.file.write(text)
+            else:
+                self.file.buffer.write(text)
             self.file.flush()
         except OSError:
             self._shut()
@@ -71,7 +74,7 @@ class Terminal:
     called: str = ""
     """The program as the command line names it."""
 
-    def answer(self, text: str) -> None:
+    def answer(self, text: str | bytes) -> None:
         """Write to stdout; raises HungUpError where nobody reads any more, ProblemError where it cannot be written."""
         if self.stdout.file is None:
             raise ProblemError(Problem("stdout is closed", hint="name a file for the result: -o FILE"))

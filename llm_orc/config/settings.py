@@ -22,7 +22,14 @@ from llm_orc.domain.read import Name, Read
 PREFIX = "LLM_ORC_"
 ENVIRONMENT = "environment"
 TEMPLATE_SUFFIX = ".j2"
-_NOT_SETTINGS = ("LLM_ORC_TRUST", "LLM_ORC_OFFLINE", "LLM_ORC_DEBUG", "LLM_ORC_PASSPHRASE", "LLM_ORC_TEST_DATABASE_URL")
+_NOT_SETTINGS = (
+    "LLM_ORC_TRUST",
+    "LLM_ORC_OFFLINE",
+    "LLM_ORC_DEBUG",
+    "LLM_ORC_PASSPHRASE",
+    "LLM_ORC_ARTIFACTS",
+    "LLM_ORC_TEST_DATABASE_URL",
+)
 _FOREIGN = ("project", "performance")
 
 

@@ -163,6 +163,20 @@ class Delta(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Produced(Event):
+    """A program left a file in its folder for artifacts."""
+
+    node: str
+    name: str
+    """Its path below that folder."""
+    media_type: str
+    size: int
+    """In bytes."""
+    sha256: str = ""
+    """Of its bytes; empty where they are not kept."""
+
+
+@dataclass(frozen=True, slots=True)
 class Answered(Event):
     """A node has its reply."""
 
@@ -226,6 +240,7 @@ Happening = (
     | FellBack
     | Repairing
     | Delta
+    | Produced
     | Answered
     | Failed
     | Skipped

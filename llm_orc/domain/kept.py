@@ -35,6 +35,20 @@ class KeptRun:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptArtifact:
+    """A file that the program of a node left."""
+
+    node: str
+    name: str
+    """Its path below the folder that it was left in."""
+    media_type: str
+    size: int
+    """In bytes."""
+    sha256: str
+    """Of its bytes."""
+
+
+@dataclass(frozen=True, slots=True)
 class KeptNode:
     """One node of a run; tokens and dollars are those of its children, too."""
 

@@ -97,6 +97,17 @@ def kind_of(name: str, data: bytes) -> Kind:
     return next(found, Kind("", "neither an image, a PDF nor UTF-8 text", "save it as one of these"))
 
 
+def media_type_of(name: str, head: bytes) -> str:
+    """The media type of any file, by how it begins and by its name."""
+    while head and head[-1] & 0xC0 == 0x80:  # it may end within a character
+        head = head[:-1]
+    if found := kind_of(name, head[:-1] if head and head[-1] & 0x80 else head).media_type:
+        return found
+    from mimetypes import MimeTypes  # what is neither an image nor a text is rare
+
+    return MimeTypes().guess_type(name)[0] or "application/octet-stream"
+
+
 def promised(name: str) -> str:
     """The media type, of an image or a PDF, that a name promises; empty where it promises none."""
     return next((media_type for media_type, endings in _ENDINGS.items() if ending(name) in endings), "")

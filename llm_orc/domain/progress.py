@@ -11,6 +11,7 @@ from llm_orc.domain.event import (
     FellBack,
     Loaded,
     Loading,
+    Produced,
     Queued,
     Received,
     Repairing,
@@ -26,7 +27,7 @@ from llm_orc.domain.use import EndpointUse, Spending
 if TYPE_CHECKING:
     from llm_orc.domain.run import Node, Run
 
-OfNode = Waiting | Started | Sent | Received | FellBack | Repairing | Delta | Answered | Failed | Skipped | Cancelled
+OfNode = Waiting | Started | Sent | Received | FellBack | Repairing | Delta | Produced | Answered | Failed | Skipped | Cancelled
 
 
 def go_on_with(run: "Run", node: "Node", event: OfNode) -> None:
@@ -43,6 +44,8 @@ def go_on_with(run: "Run", node: "Node", event: OfNode) -> None:
             _exchange(run, node, event)
         case Delta():
             (node.thinking if event.thinking else node.pieces).append(event.text)
+        case Produced():
+            node.artifacts.append(event)
         case Answered():
             end(run, node, "succeeded", event.at)
             node.reply, node.model = event.reply, event.reply.model or node.model

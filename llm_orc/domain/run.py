@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Literal
 
-from llm_orc.domain.event import Cause, Happening, Resumed, RunEnded, RunStarted, Submitted, Warned
+from llm_orc.domain.event import Cause, Happening, Produced, Resumed, RunEnded, RunStarted, Submitted, Warned
 from llm_orc.domain.message import NO_USAGE, Failure, Reply, Status, Usage
 from llm_orc.domain.progress import end, go_on_with
 from llm_orc.domain.use import EndpointUse, Spending
@@ -70,6 +70,8 @@ class Node:
     pieces: list[str] = field(default_factory=list)
     """What has come of its reply, piece by piece; what there was of it when it failed."""
     thinking: list[str] = field(default_factory=list)
+    artifacts: list[Produced] = field(default_factory=list)
+    """The files that its program left."""
     usage: Usage = NO_USAGE
     """Tokens, children's included."""
     cost: float | None = None

@@ -52,6 +52,11 @@ def without_secrets(text: str, shortest: int = _SHORTEST) -> str:
     return text
 
 
+def holds_secret(text: str, shortest: int = _SHORTEST) -> bool:
+    """Whether there is a secret in it, or a longer piece of one."""
+    return bool(_known) and without_secrets(text, shortest) != text
+
+
 def begun(text: str) -> int:
     """How many characters at the end of a text may be a part of a long secret that goes on."""
     end = text[-BEGUN:]

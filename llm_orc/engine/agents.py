@@ -175,8 +175,11 @@ class Call:
         )
 
     async def _run(self, program: Program, stdin: bytes) -> Reply:
-        async with self.turn.taken(self.tell, Place(self.means.bounds.programs)):
-            return await run_program(program, stdin)
+        from llm_orc.engine.artifacts import folder_of  # most plans only ask models
+
+        place, folder = Place(self.means.bounds.programs), folder_of(self.id, program.env, self.means.keep, self.tell)
+        async with self.turn.taken(self.tell, place), folder as env:
+            return await run_program(replace(program, env=env), stdin)
 
     async def _call(self, agent: FunctionAgent) -> Reply:
         prompt = self.prompt()

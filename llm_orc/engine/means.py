@@ -1,7 +1,7 @@
 """What the engine is given to work with."""
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +23,8 @@ def steady_clock() -> Clock:
     return lambda: start + time.monotonic()
 
 
+Keep = Callable[[Iterable[bytes]], str]
+"""Keeps bytes as a file, and gives their SHA-256; called in threads, raises ProblemError and what the bytes raise."""
 Drafted = Callable[[str, PlannedAgent, Plan], Awaitable[Plan]]
 
 
@@ -53,6 +55,8 @@ class Means:
     clock: Clock = field(default_factory=steady_clock)
     draft: Drafted = no_draft
     """Makes a plan of an ensemble that an agent replied with: of the text, for this agent, in the run of that plan."""
+    keep: Keep | None = None
+    """Keeps the files that programs leave; None where the run is not kept."""
     tree: Tree = field(default_factory=NoTree)
     """The files that agents work on."""
     stream: bool = False

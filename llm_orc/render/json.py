@@ -8,7 +8,7 @@ from hashlib import sha256
 from math import isfinite
 from typing import Any
 
-from llm_orc.domain.event import Happening
+from llm_orc.domain.event import Happening, Produced
 from llm_orc.domain.message import Reply, Usage
 from llm_orc.domain.run import Node, Run
 from llm_orc.domain.said import parsed
@@ -98,8 +98,14 @@ def agent_document(run: Run, node: Node, *, verbose: bool) -> dict[str, Any]:
         "cost": None if unpriced else node.cost,
         "seconds": _seconds(node.seconds),
         "waited": _seconds(node.waited),
+        "artifacts": [_artifact(each) for each in node.artifacts],
         "children": children,
     }
+
+
+def _artifact(artifact: Produced) -> dict[str, Any]:
+    """A file that its program left; without a hash it is not kept."""
+    return {"name": artifact.name, "media_type": artifact.media_type, "bytes": artifact.size, "sha256": artifact.sha256 or None}
 
 
 def _window(node: Node) -> dict[str, Any] | None:

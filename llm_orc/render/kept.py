@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from llm_orc.domain.event import Happening
-from llm_orc.domain.kept import KeptNode, KeptRun
+from llm_orc.domain.kept import KeptArtifact, KeptNode, KeptRun
 from llm_orc.domain.record import name_of
 from llm_orc.domain.run import Node, Run
 from llm_orc.render.safe import harmless, one_line
-from llm_orc.render.words import STATE_COLORS, counted, dollars, ink, seconds
+from llm_orc.render.words import STATE_COLORS, counted, dollars, ink, seconds, size_text
 
 AGES = ((86_400, "d"), (3_600, "h"), (60, "min"))
 LOST = "its process was gone before its end"
@@ -117,6 +117,15 @@ def node_text(run: Run, node: Node, *, color: bool) -> Iterator[str]:
     if node.failure and node.failure.hint:
         yield f"hint: {one_line(node.failure.hint)}"
     yield from _part("reply" if node.reply else "what had come of its reply", node.text, color=color)
+
+
+def artifact_rows(artifacts: Sequence[KeptArtifact], *, color: bool) -> Iterator[str]:
+    """The files that programs left."""
+    widest = max((len(each.node) for each in artifacts), default=0)
+    if artifacts:
+        yield from ("", ink("artifacts", "dim", color=color))
+    for each in artifacts:
+        yield f"{one_line(each.node):<{widest}}  {one_line(each.name)}  {each.media_type}  {size_text(each.size)}"
 
 
 def result(text: str, *, color: bool) -> Iterator[str]:

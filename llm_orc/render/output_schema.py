@@ -75,7 +75,17 @@ def _agent() -> dict[str, Any]:
         cost=_cost("null if the price is not known"),
         seconds={**_seconds("From the first slot to the end; null if it never started."), "type": ["number", "null"]},
         waited=_seconds("Spent in queues, between attempts and while a model was loaded."),
+        artifacts={"type": "array", "items": _artifact(), "description": "The files that its program left in $LLM_ORC_ARTIFACTS."},
         children={"type": "array", "items": {"$ref": "#/$defs/agent"}, "description": "Of a fan-out or an ensemble, in order."},
+    )
+
+
+def _artifact() -> dict[str, Any]:
+    return _object(
+        name={"type": "string", "description": "Its path below that folder."},
+        media_type={"type": "string"},
+        bytes=_COUNT,
+        sha256={"type": ["string", "null"], "pattern": "^[0-9a-f]{64}$", "description": "null where it is not kept."},
     )
 
 

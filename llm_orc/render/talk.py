@@ -117,6 +117,7 @@ def summary(run: Run, *, verbose: bool = False, color: bool = False, width: int 
         *_synthesis(run, color=color),
         *_fell_back(run, color=color),
         *_cut(run, color=color),
+        *_artifacts(run, color=color),
         *(_use(run, color=color) if verbose else ()),
         *_unpriced(run, color=color),
         _totals(run, color=color),
@@ -177,6 +178,12 @@ def _fell_back(run: Run, *, color: bool) -> Iterator[str]:
 def _cut(run: Run, *, color: bool) -> Iterator[str]:
     if names := [node.id for node in run.nodes.values() if node.sent and node.reply and node.reply.finish == "length"]:
         yield f"{ink('cut', 'yellow', color=color)}  {listed(names)}: the reply is as long as it may be: raise max_tokens"
+
+
+def _artifacts(run: Run, *, color: bool) -> Iterator[str]:
+    """The files that programs left, and the command that gets one."""
+    if names := dict.fromkeys(each.name for node in run.nodes.values() for each in node.artifacts if each.sha256):
+        yield f"{ink('artifacts', 'green', color=color)}  {one_line(listed(names))}: llm-orc runs show {run.id} --artifact NAME"
 
 
 def _use(run: Run, *, color: bool) -> Iterator[str]:

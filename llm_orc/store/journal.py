@@ -18,6 +18,7 @@ from llm_orc.domain.event import (
     Happening,
     Loaded,
     Loading,
+    Produced,
     Queued,
     Repairing,
     Resumed,
@@ -28,7 +29,7 @@ from llm_orc.domain.event import (
     Started,
     Submitted,
 )
-from llm_orc.domain.problem import Problem
+from llm_orc.domain.problem import Problem, ProblemError
 from llm_orc.domain.record import record_of
 from llm_orc.domain.run import Run
 from llm_orc.domain.secret import LONG, without_secrets
@@ -63,6 +64,8 @@ _NODE = (
 )
 _EDGE = "INSERT OR IGNORE INTO edges (run, target, source, kind) VALUES (?, ?, ?, 'depends_on')"
 _TEXT = "INSERT OR IGNORE INTO texts (run, name) VALUES (?, ?)"
+_ARTIFACT = "INSERT OR REPLACE INTO artifacts (run, node, name, media_type, size, sha256) VALUES (?, ?, ?, ?, ?, ?)"
+_ANEW = "DELETE FROM artifacts WHERE run = ? AND node = ?"
 _SO_FAR = "UPDATE runs SET status = ?, cause = ?, last_at = ?, cost = ?, tokens = ?, agents = ?, failed = ? WHERE number = ?"
 _CUT = "UPDATE nodes SET status = 'cancelled', cause = 'cancelled', ended_at = ? WHERE run = ? AND status IN ('pending', 'running')"
 _LET_GO = "UPDATE runs SET owner = NULL WHERE number = ?"
@@ -84,6 +87,7 @@ class Journal:
         """`number` is that of a run which is gone on with."""
         self._connection, self._folder, self._run, self._owner, self._spec, self._warn = connection, folder, run, owner, spec, warn
         self._number = number
+        self._again = number is not None
         connection.execute(f"PRAGMA busy_timeout = {PATIENCE}")
         self._texts = Texts(folder)
         self._waiting: list[Happening] = []
@@ -127,9 +131,20 @@ class Journal:
             self._connection.execute(f"PRAGMA busy_timeout = {AT_THE_END}")
         self._hindered_since = 0.0  # there is no later
         self._write()
+        with suppress(OSError):  # it is swept away sooner or later
+            self._texts.forget()
         if self._number is not None:
             with suppress(sqlite3.Error):  # the lock that is let go says the same
                 self._connection.execute(_LET_GO, (self._number,))
+
+    def keep(self, chunks: Iterable[bytes]) -> str:
+        """Take an artifact in, whose `Produced` is told next, and give its SHA-256; in any thread. Raises ProblemError."""
+        if self._off:
+            raise ProblemError(Problem("this run is not kept any further"))
+        try:
+            return self._texts.receive(chunks, self._owner)
+        except OSError as error:
+            raise ProblemError(trouble(error, self._folder / FILE)) from None
 
     def _place(self, node: str, parent: str) -> None:
         if node not in self._places:
@@ -198,13 +213,7 @@ class Journal:
         at = 0.0
         for event in events:
             at = event.at
-            match event:
-                case RunStarted() if self._number is None:
-                    self._number = self._begun(event, keep)
-                case Resumed():
-                    self._connection.execute(_CUT, (at, self._number))
-                case _:
-                    pass
+            self._make_way(event, keep)
             rows.append((self._number, event.seq, getattr(event, "node", ""), lifted(record_of(event), keep)))
             if isinstance(event, Submitted | Started | Answered | Failed | Skipped | Cancelled):
                 touched[event.node] = None
@@ -218,6 +227,22 @@ class Journal:
         if names:
             execute(_TEXT, [(self._number, name) for name in names])
         self._sum_up(at)
+
+    def _make_way(self, event: Happening, keep: Callable[[str], str]) -> None:
+        """Write what an event changes besides the rows of its node."""
+        match event:
+            case RunStarted() if self._number is None:
+                self._number = self._begun(event, keep)
+            case Resumed():
+                self._connection.execute(_CUT, (event.at, self._number))
+            case Submitted() if self._again:
+                self._connection.execute(_ANEW, (self._number, event.node))
+            case Produced() if event.sha256:
+                self._texts.settle(event.sha256)
+                artifact = (event.node, event.name, event.media_type, event.size, event.sha256)
+                self._connection.execute(_ARTIFACT, (self._number, *artifact))
+            case _:
+                pass
 
     def _begun(self, event: RunStarted, keep: Callable[[str], str]) -> int | None:
         head = without_secrets(event.input[: 4 * HEAD], LONG)[:HEAD]

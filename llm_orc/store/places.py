@@ -3,7 +3,7 @@
 import fcntl
 import os
 import re
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from hashlib import sha256
 from pathlib import Path
 from secrets import token_hex
@@ -46,10 +46,11 @@ def _make(file: Path, content: bytes) -> None:
 
 
 class Texts:
-    """Long texts, each in a file that is named by its SHA-256."""
+    """Long texts and artifacts, each in a file that is named by its SHA-256."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder / TEXTS
+        self._store, self._folder = folder, folder / TEXTS
+        self._received: dict[str, Path] = {}
 
     def keep(self, text: str) -> str:
         """The name under which it can be read again; raises OSError."""
@@ -76,10 +77,40 @@ class Texts:
             raise ProblemError(Problem("is lost: it is not there any more, or not whole", Place(str(self.file(name)))))
         return raw.decode(errors="surrogatepass")
 
+    def receive(self, chunks: Iterable[bytes], owner: str) -> str:
+        """The name under which these bytes can be read once they are settled; raises OSError, and what the bytes raise.
+
+        It takes time, and may be done in any thread. Until then they are no part of the store, and are swept away if the owner dies.
+        """
+        file = self._folder / f"{owner}.{token_hex(4)}"
+        hashed = sha256()
+        try:
+            with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as written:
+                for chunk in chunks:
+                    hashed.update(chunk)
+                    written.write(chunk)
+        except BaseException:
+            file.unlink(missing_ok=True)
+            raise
+        name = hashed.hexdigest()
+        if self._received.setdefault(name, file) is not file:
+            file.unlink(missing_ok=True)  # another agent has just made the same
+        return name
+
+    def settle(self, name: str) -> None:
+        """Put what was received in its place, as a part of the transaction that needs it; raises OSError."""
+        if (file := self._received.pop(name, None)) is not None:
+            file.replace(self.file(name))
+
+    def forget(self) -> None:
+        """Remove what was received and never settled; raises OSError."""
+        while self._received:
+            self._received.popitem()[1].unlink(missing_ok=True)
+
     def sweep(self, needed: Container[str]) -> None:
         """Remove all that are not needed; raises OSError."""
         for file in self._folder.iterdir():
-            if file.name not in needed:
+            if file.name not in needed and not lives(self._store, file.name.partition(".")[0]):
                 file.unlink(missing_ok=True)
 
     def file(self, name: str) -> Path:

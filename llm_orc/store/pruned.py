@@ -11,7 +11,7 @@ from llm_orc.domain.kept import KeptRun
 from llm_orc.store.pages import Sought, listed
 from llm_orc.store.runs import Store
 
-_TABLES = ("events", "nodes", "edges", "texts")
+_TABLES = ("events", "nodes", "edges", "texts", "artifacts")
 _EVERY = 1_000_000_000
 """Runs at once: all of them."""
 
@@ -56,7 +56,8 @@ def size_of(store: Store, run_id: str) -> int:
     number = store.number(run_id)
     with store.asked():
         rows: int = store.connection.execute("SELECT coalesce(sum(length(event)), 0) FROM events WHERE run = ?", (number,)).fetchone()[0]
-        names = store.connection.execute("SELECT name FROM texts WHERE run = ?", (number,)).fetchall()
+        query = "SELECT name FROM texts WHERE run = ? UNION SELECT sha256 FROM artifacts WHERE run = ?"
+        names = store.connection.execute(query, (number, number)).fetchall()
         return rows + sum(file.stat().st_size for (name,) in names if (file := store.texts.file(name)).exists())
 
 
@@ -69,7 +70,7 @@ def prune(store: Store, runs: list[KeptRun], *, shrink: bool = True) -> None:
                 store.connection.executemany(f"DELETE FROM {table} WHERE run = ?", numbers)  # noqa: S608 - our own words
             store.connection.executemany("DELETE FROM runs WHERE number = ?", numbers)
         with _alone(store):  # so that nobody takes a text for kept that is just removed
-            needed = {name for (name,) in store.connection.execute("SELECT DISTINCT name FROM texts")}
+            needed = {name for (name,) in store.connection.execute("SELECT name FROM texts UNION SELECT sha256 FROM artifacts")}
             store.texts.sweep(needed)
         if shrink and runs:
             store.connection.execute("VACUUM")

@@ -33,6 +33,11 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE nodes ADD COLUMN items INTEGER;
     CREATE INDEX events_by_node ON events (run, node);
     """,
+    """
+    CREATE TABLE artifacts (
+        run INTEGER NOT NULL, node TEXT NOT NULL, name TEXT NOT NULL, media_type TEXT NOT NULL, size INTEGER NOT NULL, sha256 TEXT NOT NULL,
+        PRIMARY KEY (run, node, name)) WITHOUT ROWID;
+    """,
 )
 """What each version adds to the one before it."""
 VERSION = len(MIGRATIONS)

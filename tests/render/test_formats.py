@@ -169,7 +169,7 @@ def test_json_is_what_the_design_promises() -> None:
     assert [out[key] for key in ("version", "run", "ensemble", "status", "result")] == [1, "r7", "review", "partial", "ship it"]
     facts, per_file, late, judge = out["agents"]
     promised = "name status cause text json prompt profile provider model attempts usage cost seconds children"
-    added = "partial fell_back finish window waited"
+    added = "partial fell_back finish window waited artifacts"
     assert set(facts) == {*promised.split(), *added.split()}
     assert facts["json"] == {"files": 3}
     assert (facts["profile"], facts["model"], facts["prompt"]) == (None, None, None)
@@ -186,6 +186,7 @@ def test_json_is_what_the_design_promises() -> None:
         "seconds": 0,
         "waited": 0,
         "usage": 0,
+        "artifacts": [],
         "children": [],
     }
     assert per_file["children"][1]["usage"]["total"] == 7

@@ -180,6 +180,18 @@ def test_completion_shows_no_key(full: Project) -> None:
         assert outcome.code == 0
 
 
+def test_no_artifact_holds_a_key_that_is_in_use(full: Project) -> None:
+    leave = "command: [sh, -c, 'cat > $LLM_ORC_ARTIFACTS/left'], prompt: '{{ input }}', depends_on: [asked], require: 0"
+    full.write(".llm-orc/ensembles/leave.yaml", f"agents: [{{name: asked, model_profile: kept}}, {{name: leaves, {leave}}}]\n")
+    key = full.run("invoke", "leave", f"all but {VAULT}", env=EVERYTHING)
+    other = full.run("invoke", "leave", canary("a key of nobody"), env=EVERYTHING)
+
+    assert "left left as artifacts, not kept: holds a key" in key.err
+    assert "artifacts  left" in other.err
+    found = Canaries({"in use": VAULT, "deliberate": canary("a key of nobody")}).found_below(full.path / ".llm-orc/store/blobs")
+    assert [each.partition(" in ")[0] for each in found] == ["deliberate"], "the search sees what is not known as a key"
+
+
 def test_a_key_in_the_wrong_place_is_not_repeated(here: Project) -> None:
     key = ENVIRONMENT["OPENAI_API_KEY"]
     for args in (
