@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from llm_orc.domain.run import Run
     from llm_orc.library.config import get_config
     from llm_orc.library.run import arun, run
+    from llm_orc.library.waiting import wait
 
 __version__ = "0.1.0"
 
@@ -42,6 +43,7 @@ _WHERE = {
     "arun": "llm_orc.library.run",
     "get_config": "llm_orc.library.config",
     "run": "llm_orc.library.run",
+    "wait": "llm_orc.library.waiting",
 }
 
 __all__ = [
@@ -75,6 +77,7 @@ __all__ = [
     "arun",
     "get_config",
     "run",
+    "wait",
 ]
 
 

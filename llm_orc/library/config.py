@@ -1,9 +1,7 @@
 """The configuration from Python: `llm_orc.get_config().user_config.api_keys["anthropic"]`. Each call reads anew; nothing is global."""
 
-import asyncio
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -22,19 +20,13 @@ from llm_orc.domain.model import Catalog, ModelCard
 from llm_orc.domain.price import Price
 from llm_orc.domain.problem import Problem, ProblemError, nearest
 from llm_orc.domain.profile import Parameters, Profile
+from llm_orc.library.unknown import UnknownError
+from llm_orc.library.waiting import wait
 from llm_orc.models.address import address
 from llm_orc.models.base import Find, Reach
 from llm_orc.models.presets import PRESETS, base_url_of
 
 Thing = TypeVar("Thing")
-
-
-class UnknownError(ProblemError, ValueError, KeyError):
-    """Nothing has that name; says which names there are."""
-
-    def __str__(self) -> str:
-        """As every problem is told; a KeyError would put it in quotes."""
-        return "\n".join(map(str, self.problems))
 
 
 class Named(Mapping[str, Thing]):
@@ -48,9 +40,7 @@ class Named(Mapping[str, Thing]):
         for written in dict.fromkeys([name, name.lower()]):
             if (found := self._get(written)) is not None:
                 return found
-        known = f"there are: {', '.join(self._names)}" if self._names else "there are none"
-        hint = "; ".join(filter(None, [nearest(name, self._names) or known, self._more]))
-        raise UnknownError(Problem(f"no {self._what} '{name}'", hint=hint))
+        raise UnknownError.of(self._what, name, self._names, self._more)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
@@ -212,12 +202,7 @@ def _keys(reach: Reach) -> Named[SecretStr]:
 
 def _secret(credential: Credential) -> SecretStr:
     """The key, now; inside a running event loop too."""
-
-    async def wait() -> SecretStr:
-        return await credential.secret()
-
-    with ThreadPoolExecutor(1, thread_name_prefix="llm-orc") as thread:
-        return thread.submit(lambda: asyncio.run(wait())).result()
+    return wait(credential.secret())
 
 
 def _default(layers: Layers) -> Profile:

@@ -1,10 +1,8 @@
 """Run an ensemble from Python."""
 
-import asyncio
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from llm_orc.domain.plan import Choices, Plan
 from llm_orc.domain.problem import ProblemError
 from llm_orc.domain.profile import Profile
 from llm_orc.domain.run import Run
+from llm_orc.library.waiting import wait
 
 _log = logging.getLogger("llm_orc")
 Listener = Callable[[Happening], None]
@@ -91,16 +90,4 @@ def _kept(session: Session, layers: Layers, store: bool | str | os.PathLike[str]
 
 def run(ensemble: str | os.PathLike[str] | Ensemble, input: str = "", **options: Any) -> Run:
     """`arun` for programs that do not await; works inside a running event loop too, which stands still meanwhile."""
-    if not _is_awaited():
-        return asyncio.run(arun(ensemble, input, **options))
-    with ThreadPoolExecutor(1, thread_name_prefix="llm-orc") as thread:
-        return thread.submit(lambda: asyncio.run(arun(ensemble, input, **options))).result()
-
-
-def _is_awaited() -> bool:
-    """Whether an event loop runs in this thread."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
+    return wait(arun(ensemble, input, **options))
