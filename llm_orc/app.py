@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from secrets import token_hex
@@ -16,31 +17,32 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic import SecretStr
 
 from llm_orc.catalog.cards import card, catalog
+from llm_orc.config.digest import digest
 from llm_orc.config.layers import Layers
 from llm_orc.config.tree import tree_of
 from llm_orc.credentials import KEYS, are_kept
 from llm_orc.domain.credential import Credential, Given
-from llm_orc.domain.ensemble import Ensemble, ModelAgent
+from llm_orc.domain.ensemble import Ensemble
 from llm_orc.domain.event import Cause, Happening
 from llm_orc.domain.message import Tell
 from llm_orc.domain.model import Catalog, ModelCard
 from llm_orc.domain.past import Past
-from llm_orc.domain.plan import Choices, Plan, PlannedAgent, Variant, Wanted
+from llm_orc.domain.plan import Choices, Chosen, Plan, PlannedAgent, Wanted
 from llm_orc.domain.price import Pricing
 from llm_orc.domain.problem import Problem, ProblemError
 from llm_orc.domain.profile import AUTO, Profile
 from llm_orc.domain.resolve import resolve
 from llm_orc.domain.run import Run, fold
+from llm_orc.domain.spec import Spec, spec_of
 from llm_orc.engine.limits import Bounds
 from llm_orc.engine.means import Keep, Means
 from llm_orc.engine.perform import perform
 from llm_orc.engine.told import Told
 from llm_orc.models.base import Reach
+from llm_orc.models.fitness import check
 from llm_orc.models.registry import Models
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from llm_orc.credentials.index import Store
     from llm_orc.credentials.keychain import Keychain
     from llm_orc.models.auto import Choice
@@ -149,7 +151,7 @@ class Session:
     def __post_init__(self) -> None:
         self.known = Known(self.layers)
         self.models = Models(self.known.reach, self.providers)
-        _check_providers(self.plan, self.models, self.known)
+        check(self.plan, self.models, self.known.card, _wrong_schema)
 
     async def __aenter__(self) -> Self:
         return self
@@ -177,11 +179,8 @@ class Session:
         if not self.offline:
             choices |= await self._choose(chain.from_iterable(agent for agent in ways if not any(map(known, agent))), all_of_them=True)
 
-        def settled(wanted: Wanted) -> Profile:
-            choice = choices.get(_tier(wanted)) if wanted.profile.provider == AUTO else None
-            return choice.applied(wanted.profile) if choice else wanted.profile
-
-        self.plan = self.plan.with_profiles(settled)
+        chosen = (Chosen(*tier, choice.provider, choice.model) for tier, choice in choices.items())
+        self.plan = self.plan.with_tiers(chosen) if choices else self.plan
         return tuple(choices.values())
 
     async def _drafted(self, text: str, planned: PlannedAgent, parent: Plan) -> Plan:
@@ -218,6 +217,11 @@ class Session:
             raise ProblemError(Problem(f"'{self.plan.ensemble.name}' has nothing to work on", hint=hint))
         return text
 
+    def spec(self, text: str) -> Spec:
+        """What it takes to make this plan again, and its input."""
+        cwd = self.layers.where.cwd
+        return spec_of(self.plan, text, cwd=str(cwd), offline=self.offline, place=partial(placed, cwd), digest=digest)
+
     def _reachable(self, profile: Profile) -> bool:
         """Whether its model may be asked."""
         return profile.provider != AUTO and (not self.offline or self.models.endpoint(profile).local)
@@ -230,17 +234,16 @@ class Session:
         stream: bool = False,
         shown: str = "",
         run: Run | None = None,
-        spec: Mapping[str, Any] | None = None,
     ) -> Run:
         """Run the plan; `run` knows of every event before the listeners hear it, and a listener that raises is no longer told.
 
-        `shown` is the node whose tokens are written out as they come, so that it cannot be asked again. A `run` that has an id goes on.
-        Of a new one that is kept, `spec` is kept too: what it takes to make the plan again.
+        A `run` that something has happened in is gone on with.
+        `shown` is the node whose tokens are written out as they come, so that it cannot be asked again.
         """
         loop = asyncio.get_running_loop()
         run = Run() if run is None else run
         run_id = run.id or _run_id()
-        journal = self.kept.journal(run_id, run, spec) if self.kept else None
+        journal = self.kept.journal(run_id, run, None if run.id else self.spec(text)) if self.kept else None
         told = Told([journal.tell, *listeners] if journal else listeners)
 
         def tell(event: Happening) -> None:
@@ -286,48 +289,17 @@ def _tier(wanted: Wanted) -> "Tier":
     return wanted.profile.model, wanted.requires
 
 
+def placed(cwd: Path, shown: str) -> str:
+    """The absolute path of a file that was shown from this folder; what was made in Python has none."""
+    return shown if shown.startswith("<") else str(cwd / shown)
+
+
 def _run_id() -> str:
     """Sorts by time, and is short enough to type."""
     return f"{strftime('%Y%m%d-%H%M%S', gmtime())}-{token_hex(3)}"
 
 
-def _check_providers(plan: Plan, models: Models, known: Known) -> None:
-    """Raises ProblemError, at the agents that name them, for providers and schemas that are not there and models that cannot do enough."""
-    problems: list[Problem] = []
-    for planned in plan.agents.values():
-        given = planned.agent.model_fields_set
-        key = next((key for key in ("provider", "model_profile", "fan_out") if key in given), "name")
-        place = plan.ensemble.source.at(*planned.path, key)
-        for variant in (Variant("", planned.profile, planned.child), *planned.variants):
-            for profile in filter(None, (variant.profile, *planned.fallbacks)):
-                try:
-                    models.ask(profile)
-                    problems += _lacking(planned, profile, known)
-                except ProblemError as error:
-                    problems += error.problems
-            if variant.child is not None:
-                _check_providers(variant.child, models, known)
-        problems = [problem if problem.place else replace(problem, place=place) for problem in problems]
-        if planned.schema is not None and (wrong := _wrong(planned.schema)):
-            problems.append(Problem(f"'output_schema' is no JSON Schema: {wrong}", plan.ensemble.source.at(*planned.path, "output_schema")))
-    if problems:
-        raise ProblemError(*problems)
-
-
-def _lacking(planned: PlannedAgent, profile: Profile, known: Known) -> "Iterator[Problem]":
-    """What a model is known not to be able to do that its agent requires, and not to take of what is attached; a tier is chosen by it."""
-    card, model = (ModelCard() if profile.provider == AUTO else known.card(profile)), f"{profile.provider}/{profile.model}"
-    required = planned.agent.requires if isinstance(planned.agent, ModelAgent) else frozenset()
-    if card.capabilities is not None and (lacking := sorted(required - card.capabilities)):
-        hint = "take a profile with provider: auto, which chooses a model by it, or say in the profile: capabilities"
-        yield Problem(f"{model} has no {' and no '.join(lacking)}, which '{planned.name}' requires", hint=hint)
-    if planned.attached:
-        from llm_orc.domain.attached import refusals  # most agents are sent nothing but text
-
-        yield from (Problem(f"'{planned.name}': {what}", hint=hint) for what, hint in refusals(model, planned.attached, card))
-
-
-def _wrong(schema: Mapping[str, Any]) -> str:
+def _wrong_schema(schema: Mapping[str, Any]) -> str:
     """What keeps a reply from being held against it."""
     from llm_orc.engine.schemas import wrong_schema  # jsonschema costs 50 ms, which most plans do without
 

@@ -5,6 +5,7 @@ import gc
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from llm_orc.app import Session
@@ -52,6 +53,20 @@ def carried_out(terminal: Terminal, name: str, choices: Choices, given: Given, w
     """Run the ensemble and print its result; the exit code. Raises ProblemError."""
     target = target_of(terminal, wanted.output, force=wanted.force)
     layers, plan = trusted_plan(terminal, name, with_attachments(terminal, choices, given.attached))
+    call = call_of(terminal, layers, plan, wanted, target)
+    with importing(terminal, given, plan):
+        text = read_input(terminal, given)
+    warn(terminal, layers.warnings, plan.warnings, names_a_file(terminal, given.text))
+    gc.freeze()  # what is loaded by now stays
+    asyncio.run(call.performed(text))
+    code = call.ended()
+    if code in (ExitCode.OK, ExitCode.SOME_FAILED) and (terminal.stderr.is_terminal or wanted.offline) and comes_with_us(layers, name):
+        call.say(next_steps(terminal, layers, call.run, name, choices, given))
+    return code
+
+
+def call_of(terminal: Terminal, layers: Layers, plan: Plan, wanted: Wanted, target: Target) -> "Call":
+    """The plan with everything that its result goes through; raises ProblemError."""
     gate = _gate(wanted.fail_on, plan)
     written = [
         (plan.ensemble.output_format, plan.ensemble.source.at("output_format")),
@@ -62,18 +77,9 @@ def carried_out(terminal: Terminal, name: str, choices: Choices, given: Given, w
         raise ProblemError(Problem(f"--stream does nothing with the format '{chosen}'", hint="take --output-format text or markdown"))
     paper = Paper(target.write, plan, wanted.stream, wanted.verbose, target.width, target.color)
     shape = opened(chosen, paper, *(() if wanted.output_format else written))
-    with importing(terminal, given, plan):
-        text = read_input(terminal, given)
-    warn(terminal, layers.warnings, plan.warnings, names_a_file(terminal, given.text))
     early = wanted.stream or chosen not in QUIET_UNTIL_THE_END
     view = _view_for(terminal, wanted, busy=early and target.width is not None)
-    call = _Call(terminal, layers, plan, wanted, target, shape, view)
-    gc.freeze()  # what is loaded by now stays
-    asyncio.run(call.performed(text))
-    code = call.ended(gate)
-    if code in (ExitCode.OK, ExitCode.SOME_FAILED) and (terminal.stderr.is_terminal or wanted.offline) and comes_with_us(layers, name):
-        call.say(next_steps(terminal, layers, call.run, name, choices, given))
-    return code
+    return Call(terminal, layers, plan, wanted, target, shape, view, gate)
 
 
 def _gate(expression: str, plan: Plan) -> "Gate | None":
@@ -99,7 +105,9 @@ def _view_for(terminal: Terminal, wanted: Wanted, *, busy: bool) -> View:
 
 
 @dataclass(slots=True)
-class _Call:
+class Call:
+    """One run for one person at one terminal."""
+
     terminal: Terminal
     layers: Layers
     plan: Plan
@@ -107,7 +115,13 @@ class _Call:
     target: Target
     shape: Format
     view: View
+    gate: "Gate | None" = None
     run: Run = field(default_factory=Run)
+    past: Sequence[Happening] = ()
+    """What has happened in it already."""
+    store: Path | None = None
+    """The folder that it is kept in already."""
+    is_kept: bool = False
     error: Exception | None = None
     """What went wrong while the format wrote."""
     unkept: Sequence[Problem] = ()
@@ -130,6 +144,8 @@ class _Call:
                 self._format(event, session)
 
             with stopped_by_signals(session.stop):
+                for event in self.past:
+                    tell(event)
                 async with self._view() as listeners:
                     stream, shown = self.wanted.stream or self.view == "live", ""
                     if self.wanted.stream:
@@ -140,15 +156,16 @@ class _Call:
 
     def _keep(self, session: Session) -> None:
         """Open the store; what is in the way of that is said now, and what comes later at the end."""
-        if self.wanted.keep and self.layers.settings.store != "off":
+        if self.store is not None or (self.wanted.keep and self.layers.settings.store != "off"):
             from llm_orc.config.keeping import how_many, store_folder
 
             try:
-                self.unkept = session.keep(store_folder(self.layers), how_many(self.layers))
+                self.unkept = session.keep(self.store or store_folder(self.layers), how_many(self.layers))
             except ProblemError as error:
                 self.unkept = [replace(each, warning=True) for each in error.problems]
             warn(self.terminal, self.unkept)
             self.said = len(self.unkept)
+            self.is_kept = session.kept is not None and session.kept.store is not None
 
     def _unlock(self, session: Session) -> None:
         """Ask for the passphrase of the vault, where a key in it is needed and a person is there."""
@@ -174,6 +191,8 @@ class _Call:
             from llm_orc.render.live import Live
 
             async with Live(stderr.file, self.run, color=stderr.color) as live:
+                for event in self.past:
+                    live.tell(event)
                 yield [live.tell]
         elif self.view == "lines":
             yield [Talk(self.terminal.say, self.run, verbose=self.wanted.verbose, color=stderr.color, width=stderr.width).tell]
@@ -182,7 +201,12 @@ class _Call:
         else:
             yield []
 
-    def ended(self, gate: "Gate | None") -> int:
+    def tell_again(self) -> None:
+        """Let the format hear of a run that is over."""
+        for event in self.past:
+            self.shape.tell(event)
+
+    def ended(self) -> int:
         """Print the result, and say what became of the run; the exit code."""
         if self.error is not None:
             raise self.error
@@ -190,12 +214,14 @@ class _Call:
         closed = False
         try:
             self._print()
-            closed = gate is not None and gate.closes(self.run)
+            closed = self.gate is not None and self.gate.closes(self.run)
         except ProblemError as error:
             problems += error.problems
         stderr = self.terminal.stderr
         self.say(summary(self.run, verbose=self.wanted.verbose, color=stderr.color, width=stderr.width))
         self.terminal.tell([*self.unkept[self.said :], *problems])
+        if self.run.cause and self.is_kept:
+            self.say([f"to go on with it: llm-orc runs resume {self.run.id}"])
         if closed:
             self.say([f"failed on: {self.wanted.fail_on}"])
         return _exit_code(self.run, wrong=bool(problems), closed=closed)

@@ -6,35 +6,32 @@ import typer
 
 from llm_orc.cli.commands import app as new_app
 from llm_orc.cli.commands import examples
-from llm_orc.cli.complete import formats
-from llm_orc.cli.options import Attach, Ensemble, Files, MaxCost, MaxParallel, NoDeps, Only, Profiles, Var, refuse_empty
+from llm_orc.cli.options import (
+    Attach,
+    Ensemble,
+    FailOn,
+    Files,
+    Force,
+    Format,
+    MaxCost,
+    MaxParallel,
+    NoDeps,
+    Only,
+    Output,
+    Profiles,
+    Stream,
+    Var,
+    Verbose,
+    refuse_empty,
+)
 
 app = new_app()
 _Text = Annotated[str, typer.Argument(metavar="INPUT", help="What it works on; stands before files and stdin.", show_default=False)]
 _NoStdin = Annotated[bool, typer.Option("--no-stdin", help="Do not read stdin.")]
-_Stream = Annotated[bool, typer.Option("--stream/--no-stream", help="Print the final reply as it comes (text, markdown).")]
 _Offline = Annotated[
     bool, typer.Option("--offline", help="Send nothing to other machines, and skip what would. LLM_ORC_OFFLINE=1 does the same.")
 ]
-_FailOn = Annotated[
-    str, typer.Option("--fail-on", metavar="EXPR", help="Exit 1 if this Jinja expression over the run is true.", show_default=False)
-]
-_Format = Annotated[
-    str | None,
-    typer.Option(
-        "--output-format",
-        metavar="FORMAT",
-        help="rich (on a terminal), text (in a pipe), markdown, json, jsonl, or a .j2 file.",
-        autocompletion=formats,
-    ),
-]
-_Output = Annotated[
-    str | None,
-    typer.Option("--output", "-o", metavar="FILE", help="Write the result to a file, in the format that .md, .json, .jsonl or .txt names."),
-]
-_Force = Annotated[bool, typer.Option("--force", help="With -o: replace the file.")]
 _NoStore = Annotated[bool, typer.Option("--no-store", help="Keep nothing of this run.")]
-_Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say when each agent ends; in JSON, print long prompts whole.")]
 
 
 @app.command(
@@ -54,14 +51,14 @@ def invoke(
     profile: Profiles = [],  # noqa: B006
     max_parallel: MaxParallel = "",
     max_cost: MaxCost = "",
-    stream: _Stream = False,
+    stream: Stream = False,
     offline: _Offline = False,
-    fail_on: _FailOn = "",
-    output_format: _Format = None,
-    output: _Output = None,
-    force: _Force = False,
+    fail_on: FailOn = "",
+    output_format: Format = None,
+    output: Output = None,
+    force: Force = False,
     no_store: _NoStore = False,
-    verbose: _Verbose = False,
+    verbose: Verbose = False,
 ) -> int:
     """Run an ensemble on some input and print its result.
 

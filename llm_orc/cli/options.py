@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from llm_orc.cli.complete import agent_profiles, agents, ensembles, variables
+from llm_orc.cli.complete import agent_profiles, agents, ensembles, formats, variables
 from llm_orc.domain.problem import Problem, ProblemError
 
 Ensemble = Annotated[str, typer.Argument(metavar="ENSEMBLE", help="Its name, or the path of its file.", autocompletion=ensembles)]
@@ -32,6 +32,25 @@ MaxParallel = Annotated[str, typer.Option("--max-parallel", metavar="N", help="C
 MaxCost = Annotated[
     str, typer.Option("--max-cost", metavar="DOLLARS", help="What all calls together may cost, at most.", show_default=False)
 ]
+Stream = Annotated[bool, typer.Option("--stream/--no-stream", help="Print the final reply as it comes (text, markdown).")]
+FailOn = Annotated[
+    str, typer.Option("--fail-on", metavar="EXPR", help="Exit 1 if this Jinja expression over the run is true.", show_default=False)
+]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        "--output-format",
+        metavar="FORMAT",
+        help="rich (on a terminal), text (in a pipe), markdown, json, jsonl, or a .j2 file.",
+        autocompletion=formats,
+    ),
+]
+Output = Annotated[
+    str | None,
+    typer.Option("--output", "-o", metavar="FILE", help="Write the result to a file, in the format that .md, .json, .jsonl or .txt names."),
+]
+Force = Annotated[bool, typer.Option("--force", help="With -o: replace the file.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say when each agent ends; in JSON, print long prompts whole.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

@@ -37,11 +37,12 @@ def trusted_plan(terminal: Terminal, name: str, choices: "Choices") -> "tuple[La
             return layers, plan
     if not terminal.can_ask:
         raise ProblemError(*asked)
-    _ask_for_trust(terminal, name, asked)
+    ask_for_trust(terminal, name, asked)
     return planned_from(terminal, name, choices)
 
 
-def _ask_for_trust(terminal: Terminal, name: str, asked: Sequence[Problem]) -> None:
+def ask_for_trust(terminal: Terminal, name: str | None, asked: Sequence[Problem]) -> None:
+    """Ask a person whether to trust what an ensemble comes from; raises what was `asked` about where it is not."""
     from llm_orc.config.trust import trust
 
     folders = untrusted_folders(terminal, name)

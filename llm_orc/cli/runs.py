@@ -9,6 +9,7 @@ from llm_orc.cli.commands import app as new_app
 from llm_orc.cli.commands import examples
 from llm_orc.cli.complete import artifacts, ensembles, nodes, runs
 from llm_orc.cli.options import Json, refuse_beside, refuse_empty
+from llm_orc.cli.resume import EXAMPLES, resume
 
 if TYPE_CHECKING:
     from llm_orc.cli.terminal import Terminal
@@ -150,6 +151,9 @@ def show(
     from llm_orc.cli.runs_shown import Asked, shown
 
     return shown(ctx.obj, Asked(run, agent, events, result, status, body, model, since, limit, offset, json))
+
+
+app.command(epilog=examples(*EXAMPLES))(resume)
 
 
 @app.command(epilog=examples("llm-orc runs prune --older-than 30d --dry-run", "llm-orc runs prune --pin last"))

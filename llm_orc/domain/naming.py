@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from llm_orc.domain.ensemble import Agent, Ensemble, ModelAgent
 from llm_orc.domain.fan_out import FanOut
 from llm_orc.domain.message import Attachment
-from llm_orc.domain.plan import Choices, PlannedAgent, Variant
+from llm_orc.domain.plan import Basis, Choices, PlannedAgent, Variant
 from llm_orc.domain.problem import KeyPath, Place, Problem, ProblemError, nearest
 from llm_orc.domain.profile import DefaultProfile, Profile
 from llm_orc.domain.prompt import Template
@@ -27,6 +27,8 @@ class Naming:
     default: DefaultProfile
     trail: tuple[str, ...]
     """The ensembles that led here, this one last."""
+    basis: Basis = field(default_factory=Basis)
+    """What was found so far, by all the ensembles together."""
     problems: list[Problem] = field(default_factory=list)
     untrusted: list[Problem] = field(default_factory=list)
 
@@ -96,7 +98,10 @@ class Naming:
 
     def profile(self, name: str, place: Place | None) -> Profile | None:
         """The profile of that name; without a place it was named by a flag."""
-        return self.named("profile", self.profiles, name, place)
+        found = self.named("profile", self.profiles, name, place)
+        if found is not None:
+            self.basis.profiles[name] = found
+        return found
 
     def named(self, kind: str, known: Mapping[str, _Named], name: str, place: Place | None) -> _Named | None:
         """What is called `name`; what keeps it from being read is told where it is, or else at `place`."""

@@ -1,6 +1,6 @@
 """A plan: an ensemble with every name resolved, and its agents grouped into phases."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any, NamedTuple, TypeVar
@@ -11,7 +11,7 @@ from llm_orc.domain.files import Files
 from llm_orc.domain.message import Attachment, Outcome
 from llm_orc.domain.model import Capability
 from llm_orc.domain.problem import KeyPath, Problem
-from llm_orc.domain.profile import Profile
+from llm_orc.domain.profile import AUTO, Profile
 from llm_orc.domain.prompt import Template
 from llm_orc.domain.split import Measure
 
@@ -36,6 +36,28 @@ class Choices:
     max_cost: float | None = None
     attachments: tuple[Attachment, ...] = ()
     """Files that go along with the input, to whoever is sent it."""
+
+
+class Chosen(NamedTuple):
+    """The model that was chosen for a tier."""
+
+    tier: str
+    requires: frozenset[Capability]
+    provider: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What a plan was made of besides its own ensemble; what was looked up by a name that it was looked up by."""
+
+    profiles: dict[str, Profile] = field(default_factory=dict)
+    """As they are written."""
+    ensembles: dict[str, Ensemble] = field(default_factory=dict)
+    choices: Choices = field(default_factory=Choices)
+    default: str = "default"
+    """The profile of agents that name none."""
+    tiers: tuple[Chosen, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +213,7 @@ class Plan:
     warnings: tuple[Problem, ...] = ()
     untrusted: tuple[Problem, ...] = ()
     """What may not run until the user trusts the project; children's included."""
+    basis: Basis = field(default_factory=Basis)
     trail: tuple[str, ...] = ()
     """The ensembles that led here, this one last."""
     profile: str | None = None
@@ -252,6 +275,17 @@ class Plan:
             fallbacks = tuple(change(Wanted(profile, each.requires)) for profile in each.fallbacks)
             agents[name] = changed(replace(each, variants=variants, fallbacks=fallbacks), each.requires)
         return replace(self, agents=agents)
+
+    def with_tiers(self, chosen: Iterable[Chosen]) -> "Plan":
+        """The plan with these models in the place of tiers; one that no model was chosen for stays."""
+        known = {(each.tier, each.requires): each for each in chosen}
+
+        def settled(wanted: Wanted) -> Profile:
+            profile = wanted.profile
+            each = known.get((profile.model, wanted.requires)) if profile.provider == AUTO else None
+            return profile.model_copy(update={"provider": each.provider, "model": each.model, "base_url": None}) if each else profile
+
+        return replace(self.with_profiles(settled), basis=replace(self.basis, tiers=(*self.basis.tiers, *known.values())))
 
     def reads_input(self, asked: Callable[[Profile], bool] = lambda _: True) -> bool:
         """Whether a model that is asked, a command, function or child works on the input, so that an empty one is a mistake."""

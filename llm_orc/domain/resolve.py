@@ -27,6 +27,7 @@ from llm_orc.domain.plan import MAX_DEPTH, Choices, Plan, PlannedAgent, Variant
 from llm_orc.domain.problem import KeyPath, Problem, ProblemError, nearest
 from llm_orc.domain.profile import DefaultProfile, Profile
 from llm_orc.domain.prompt import ALWAYS, IN_FAN_OUT, Template, Templates, check
+from llm_orc.domain.remembered import Remembered
 from llm_orc.domain.said import identifier
 from llm_orc.domain.variable import typed_variables
 
@@ -70,6 +71,7 @@ class _Resolution(Naming):
     """Where each agent stands in the file."""
 
     def __post_init__(self) -> None:
+        self.ensemble = self.ensemble.found(self.ensemble.source, Remembered(self.ensemble.files))
         self.templates = Templates(self.ensemble.files)
         self.paths = {SYNTHESIS: ("synthesis",)}
         for index, agent in enumerate(self.ensemble.agents):
@@ -103,6 +105,7 @@ class _Resolution(Naming):
             self.ensemble.limits.timeout_seconds,
             tuple(problem for problem in self.problems if problem.warning),
             tuple(self.untrusted),
+            replace(self.basis, choices=self.choices, default=self.default.name),
             trail=self.trail,
             profile=self.choices.profile,
             attached=self.choices.attachments,
@@ -148,7 +151,6 @@ class _Resolution(Naming):
         planned = PlannedAgent(
             agent, (*dict.fromkeys(agent.depends_on), *implied), frozenset(implied), (), prompt, when, items, shape=shape, path=path
         )
-        planned = replace(planned, files=self.ensemble.files)
         planned = replace(planned, draft=draft)
         for fault in faults_of(planned, self.names):
             self.wrong(fault.what, (*path, *fault.path), fault.hint)
@@ -277,8 +279,9 @@ class _Resolution(Naming):
             self.wrong(f"ensembles nest deeper than {MAX_DEPTH}: " + " -> ".join(trail), spot)
             return None
         choices = Choices(agent.parameters, profile=profile, attachments=attachments)
-        child = _Resolution(ensemble, self.profiles, self.ensembles, choices, self.default, trail)
+        child = _Resolution(ensemble, self.profiles, self.ensembles, choices, self.default, trail, self.basis)
         plan = child.plan()
+        self.basis.ensembles[agent.ensemble] = plan.ensemble
         # A parameter has no place in the child's file: it stands here.
         here = self.at(*path, "parameters")
         self.problems += [problem if problem.place else replace(problem, place=here) for problem in child.problems]

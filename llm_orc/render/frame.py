@@ -1,7 +1,7 @@
 """One picture of a run for a terminal: its phases as a tree, the text of one agent, a line of totals; never too high or wide."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from textwrap import wrap
@@ -11,7 +11,20 @@ from rich.console import Console, ConsoleOptions
 from rich.segment import Segment
 from rich.style import Style
 
-from llm_orc.domain.event import Answered, Cancelled, Delta, Failed, FellBack, Happening, Repairing, Retrying, Skipped, Started, Submitted
+from llm_orc.domain.event import (
+    Answered,
+    Cancelled,
+    Delta,
+    Failed,
+    FellBack,
+    Happening,
+    Repairing,
+    Resumed,
+    Retrying,
+    Skipped,
+    Started,
+    Submitted,
+)
 from llm_orc.domain.message import Status
 from llm_orc.domain.run import Node, Run
 from llm_orc.domain.use import EndpointUse
@@ -20,6 +33,14 @@ from llm_orc.render.words import STATE_COLORS, cost_of, counted, listed, seconds
 
 Row = list[Segment]
 MARKS: dict[Status, str] = {"pending": "·", "running": "●", "succeeded": "✓", "failed": "✗", "skipped": "-", "cancelled": "✗"}
+BECOMES: Mapping[type[Happening], Status] = {
+    Started: "running",
+    Answered: "succeeded",
+    Failed: "failed",
+    Skipped: "skipped",
+    Cancelled: "cancelled",
+}
+UNENDED: tuple[Status, ...] = ("pending", "running")
 PLAIN_MARKS: dict[Status, str] = {"pending": ".", "running": "*", "succeeded": "+", "failed": "x", "skipped": "-", "cancelled": "x"}
 TREE = ("├─ ", "└─ ", "│  ", "   ")
 PLAIN_TREE = ("|- ", "`- ", "|  ", "   ")
@@ -66,33 +87,30 @@ class View:
             case Retrying() | FellBack() | Repairing():
                 self.letters[event.node] = 0
                 self.anew[event.node] = event
+            case Resumed():
+                for node in [node for node, status in self.states.items() if status in UNENDED]:
+                    self._becomes(node, "cancelled")
             case Submitted():
                 self.phase_of[event.node] = self.phase_of[event.parent] if event.parent else event.phase
                 self._becomes(event.node, "pending")
-            case Started():
-                self._becomes(event.node, "running")
-            case Answered():
-                self._becomes(event.node, "succeeded")
-            case Failed():
-                self._becomes(event.node, "failed")
-            case Skipped():
-                self._becomes(event.node, "skipped")
-            case Cancelled():
-                self._becomes(event.node, "cancelled")
+            case Started() | Answered() | Failed() | Skipped() | Cancelled():
+                self._becomes(event.node, BECOMES[type(event)])
             case _:
                 pass
 
     def _becomes(self, node: str, status: Status) -> None:
         phase, before = self.by_phase[self.phase_of[node]], self.states.get(node)
+        parent = self.run.nodes[node].parent
         if before:
             self.counts[before] -= 1
             phase[before] -= 1
+            self.ended_below[parent] -= before not in UNENDED
         self.states[node] = status
         self.counts[status] += 1
         phase[status] += 1
         self.running.pop(node, None)
-        if status not in {"pending", "running"}:
-            self.ended_below[self.run.nodes[node].parent] += 1
+        self.failed.pop(node, None)
+        self.ended_below[parent] += status not in UNENDED
         if status == "running":
             self.running[node] = None
         elif status == "failed":

@@ -20,6 +20,7 @@ from llm_orc.store.trouble import trouble
 LAST = "last"
 """Stands for the run that began last."""
 SEE = "see: llm-orc runs list"
+_LAST = "SELECT number, owner, (SELECT coalesce(max(seq), 0) FROM events WHERE run = number) FROM runs WHERE id = ?"
 _SHOWN = 3
 _BELOW = "/["
 """What stands between the id of a node and what else is in the ids of those below it."""
@@ -66,17 +67,19 @@ class Store:
         with self.asked():
             if self._owner is None:
                 self._owner = Owner(self.folder)
-            number = self._taken_over(run_id, self._owner.name)
+            number = self._taken_over(run_id, run, self._owner.name)
         return Journal(self.connection, self.folder, run, self._owner.name, spec, warn, number)
 
-    def _taken_over(self, run_id: str, owner: str) -> int | None:
+    def _taken_over(self, run_id: str, run: Run, owner: str) -> int | None:
         self.connection.execute("BEGIN IMMEDIATE")
         try:
-            row = self.connection.execute("SELECT number, owner FROM runs WHERE id = ?", (run_id,)).fetchone()
+            row = self.connection.execute(_LAST, (run_id,)).fetchone()
             if row is None:
                 return None
             if lives(self.folder, row[1]):
                 raise ProblemError(Problem(f"another process works on the run '{run_id}'", hint="wait until it is done, or end it"))
+            if row[2] != run.last_seq:
+                raise ProblemError(Problem(f"the run '{run_id}' has gone on meanwhile", hint="look at it again: llm-orc runs show last"))
             self.connection.execute("UPDATE runs SET owner = ?, status = 'running', cause = '' WHERE number = ?", (owner, row[0]))
             number: int = row[0]
             return number
