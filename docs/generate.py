@@ -21,6 +21,7 @@ from llm_orc.config.settings import Settings
 from llm_orc.config.unbuilt import UNBUILT
 from llm_orc.domain import ensemble as written
 from llm_orc.domain.keeping import Keeping
+from llm_orc.domain.layout import Layout, SectionLayout, Toc
 from llm_orc.domain.model import AttachmentLimits, ModelCard, ProviderCard
 from llm_orc.domain.price import Price
 from llm_orc.domain.profile import Profile
@@ -178,6 +179,10 @@ SECTIONS: tuple[tuple[str, type[BaseModel], Callable[[Any], Places]], ...] = (
     ("Synthesis by headings", written.ConcatSynthesis, at("synthesis")),
     ("Synthesis by a template", written.TemplateSynthesis, at("synthesis")),
     ("Synthesis by choice", written.AgentSynthesis, at("synthesis")),
+    ("Synthesis as a document", written.DocumentSynthesis, at("synthesis")),
+    ("Document", Layout, lambda data: [data["synthesis"]["document"]] if "document" in (data.get("synthesis") or {}) else []),
+    ("Section", SectionLayout, lambda _: ()),
+    ("Contents", Toc, lambda _: ()),
     ("Profile", Profile, lambda _: ()),
     ("Settings", Settings, lambda _: ()),
     ("Store", Keeping, lambda _: ()),

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
         CommandAgent,
         ConcatSynthesis,
         Defaults,
+        DocumentSynthesis,
         Ensemble,
         EnsembleAgent,
         FunctionAgent,
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _ENSEMBLE = (
-    "AgentSynthesis CommandAgent ConcatSynthesis Defaults Ensemble EnsembleAgent FanOut FunctionAgent Limits ModelAgent ModelSynthesis "
-    "ScriptAgent TemplateSynthesis Variable"
+    "AgentSynthesis CommandAgent ConcatSynthesis Defaults DocumentSynthesis Ensemble EnsembleAgent FanOut FunctionAgent Limits ModelAgent "
+    "ModelSynthesis ScriptAgent TemplateSynthesis Variable"
 )
 _WHERE = {
     **dict.fromkeys(_ENSEMBLE.split(), "llm_orc.domain.ensemble"),
@@ -52,6 +53,7 @@ __all__ = [
     "CommandAgent",
     "ConcatSynthesis",
     "Defaults",
+    "DocumentSynthesis",
     "Ensemble",
     "EnsembleAgent",
     "FailedError",

@@ -11,6 +11,7 @@ from llm_orc.domain.ensemble import (
     CommandAgent,
     ConcatSynthesis,
     Defaults,
+    DocumentSynthesis,
     Ensemble,
     EnsembleAgent,
     Limits,
@@ -22,6 +23,7 @@ from llm_orc.domain.ensemble import (
 )
 from llm_orc.domain.fan_out import FanOut
 from llm_orc.domain.keeping import Keeping
+from llm_orc.domain.layout import Layout, SectionLayout, Toc
 from llm_orc.domain.model import ModelCard, ProviderCard
 from llm_orc.domain.price import Price
 from llm_orc.domain.problem import KeyPath, nearest
@@ -34,14 +36,21 @@ _FORMS: Mapping[str, type[BaseModel]] = {
     "concat": ConcatSynthesis,
     "template": TemplateSynthesis,
     "agent": AgentSynthesis,
+    "document": DocumentSynthesis,
 }
+_IN_SYNTHESIS: Mapping[str, tuple[type[BaseModel], str]] = {
+    "toc": (Toc, "the table of contents"),
+    "sections": (SectionLayout, "a section"),
+    "document": (Layout, "a document"),
+}
+"""By the key that they stand under, the innermost first."""
 _PARTS: Mapping[str, tuple[type[BaseModel], str]] = {
     "variables": (Variable, "a variable"),
     "defaults": (Defaults, "defaults"),
     "limits": (Limits, "limits"),
     "store": (Keeping, "store"),
 }
-_WHOLES: tuple[type[BaseModel], ...] = (Ensemble, FanOut, Profile)
+_WHOLES: tuple[type[BaseModel], ...] = (Ensemble, FanOut, Layout, Profile, SectionLayout, Toc)
 KEYS = frozenset(
     key for model in (*BODIES.values(), *_FORMS.values(), *(part for part, _ in _PARTS.values()), *_WHOLES) for key in model.model_fields
 )
@@ -109,8 +118,8 @@ def _owner_of(model: type[BaseModel], loc: KeyPath) -> tuple[type[BaseModel], st
             return FanOut, "fan_out"
         case ("agents", *_):
             return BODIES[tag], f"{'an' if tag == 'ensemble' else 'a'} {tag} agent"
-        case ("synthesis", *_):
-            return _FORMS[tag], "synthesis"
+        case ("synthesis", *inner):
+            return next((owner for key, owner in _IN_SYNTHESIS.items() if key in inner), (_FORMS[tag], "synthesis"))
         case (str(part), *_) if part in _PARTS:
             return _PARTS[part]
         case (*_, "price"):
@@ -139,7 +148,7 @@ def _unknown_key(model: type[BaseModel], loc: KeyPath) -> tuple[str, str]:
     if owner in BODIES.values() and others:
         return f"'{key}' belongs to {_listed(others)} agents, and this is {called}", "leave it out"
     if owner in _FORMS.values() and any(key in form.model_fields for form in _FORMS.values()):
-        return f"'{key}' belongs to another form of synthesis", "keep one: model_profile and prompt, concat, template or agent"
+        return f"'{key}' belongs to another form of synthesis", "keep one: model_profile and prompt, concat, template, agent or document"
     legal = _legal_keys(owner)
     bodies = BODIES if owner is ModelAgent else ()  # a misspelt body key leaves a model agent behind
     return f"no key '{cut(key)}' in {called}", nearest(key, [*legal, *bodies]) or "there are: " + ", ".join(legal)

@@ -67,7 +67,7 @@ def _describe(part: dict[str, Any], model: type[BaseModel]) -> None:
 
 
 def _all_models() -> list[type[BaseModel]]:
-    from llm_orc.domain import ensemble, keeping, model, profile
+    from llm_orc.domain import ensemble, keeping, layout, model, profile
 
-    spaces = (vars(ensemble), vars(profile), vars(model), {"Settings": Settings}, vars(keeping))
+    spaces = (vars(ensemble), vars(profile), vars(model), {"Settings": Settings}, vars(keeping), vars(layout))
     return [thing for space in spaces for thing in space.values() if isinstance(thing, type) and issubclass(thing, BaseModel)]

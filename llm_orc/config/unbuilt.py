@@ -15,10 +15,10 @@ UNBUILT: dict[str, tuple[str, ...]] = {
     "limits": (),
     "fan_out": (),
     "synthesis": (
-        "document",
         "context",
         "cache",
     ),
+    "document": (),
     "profile": ("cache",),
     "config": ("cache",),
 }

@@ -45,7 +45,7 @@ def ensemble_of(document: Document, files: Files, name: str) -> Ensemble:
     if isinstance(variables := data.get("variables"), dict):
         data["variables"] = {key: {} if value is None else value for key, value in variables.items()}
     if isinstance(synthesis := data.get("synthesis"), dict):
-        _screen_synthesis(document, data, synthesis)
+        _screen_synthesis(document, synthesis)
     if isinstance(agents := data.get("agents"), list):
         for index, agent in enumerate(agents):
             if isinstance(agent, dict):
@@ -128,13 +128,12 @@ def _screen_agent(document: Document, agent: dict[str, Any], path: KeyPath) -> N
             screen(document, fan_out, "fan_out", (*path, "fan_out"))
 
 
-def _screen_synthesis(document: Document, data: dict[str, Any], synthesis: dict[str, Any]) -> None:
+def _screen_synthesis(document: Document, synthesis: dict[str, Any]) -> None:
     translate(document, synthesis, ("synthesis",))
-    unfinished = "document" in synthesis
     _one_body(document, synthesis, ("synthesis",))
     screen(document, synthesis, "synthesis", ("synthesis",))
-    if unfinished:
-        del data["synthesis"]
+    if isinstance(layout := synthesis.get("document"), dict):
+        screen(document, layout, "document", ("synthesis", "document"))
 
 
 def _one_body(document: Document, data: dict[str, Any], path: KeyPath) -> None:

@@ -1,6 +1,6 @@
 """What `--only`, `--no-deps` and `--profile` make of an ensemble's agents."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import inf
 
@@ -20,9 +20,11 @@ def needs_of(agents: Agents) -> dict[str, list[str]]:
     return {name: [need for need in planned.depends_on if need in agents] for name, planned in agents.items()}
 
 
-def leaves_of(agents: Agents, choices: Choices) -> tuple[str, ...]:
-    """Whom nobody depends on but the synthesis, or who was chosen."""
-    chosen = tuple(name for name in agents if name in choices.only and name != SYNTHESIS)
+def leaves_of(agents: Agents, choices: Choices, sections: Sequence[str] = ()) -> tuple[str, ...]:
+    """Whom nobody depends on but the synthesis, or who was chosen; of a document that lists its sections, these."""
+    chosen = tuple(name for name in (*sections, *agents) if name in choices.only and name != SYNTHESIS)
+    if sections:
+        return tuple(dict.fromkeys(chosen or (name for name in sections if name in agents)))
     needed = {need for name, planned in agents.items() if name != SYNTHESIS for need in planned.depends_on}
     return chosen or tuple(name for name in agents if name not in needed and name != SYNTHESIS)
 

@@ -8,6 +8,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from llm_orc.domain.fan_out import FanOut, FileNames, Positive
 from llm_orc.domain.files import Files, NoFiles
+from llm_orc.domain.layout import WrittenLayout
 from llm_orc.domain.model import Capability
 from llm_orc.domain.problem import Source
 from llm_orc.domain.profile import Parameters
@@ -291,7 +292,14 @@ class AgentSynthesis(Read):
     """Whose reply is the result."""
 
 
-SYNTHESIS_KEYS = ("concat", "template", "agent")
+class DocumentSynthesis(Read):
+    """Replies as the sections of one Markdown document."""
+
+    document: WrittenLayout
+    """What stands in it, and how; true is the leaves, one section each."""
+
+
+SYNTHESIS_KEYS = ("concat", "template", "agent", "document")
 
 
 def synthesis_form(value: object) -> str:
@@ -302,12 +310,13 @@ def synthesis_form(value: object) -> str:
     return next((f"<{key}>" for key in keys if key in SYNTHESIS_KEYS), "<model>")
 
 
-Synthesis = ModelSynthesis | ConcatSynthesis | TemplateSynthesis | AgentSynthesis
+Synthesis = ModelSynthesis | ConcatSynthesis | TemplateSynthesis | AgentSynthesis | DocumentSynthesis
 TaggedSynthesis = Annotated[
     Annotated[ModelSynthesis, Tag("<model>")]
     | Annotated[ConcatSynthesis, Tag("<concat>")]
     | Annotated[TemplateSynthesis, Tag("<template>")]
-    | Annotated[AgentSynthesis, Tag("<agent>")],
+    | Annotated[AgentSynthesis, Tag("<agent>")]
+    | Annotated[DocumentSynthesis, Tag("<document>")],
     Discriminator(synthesis_form),
 ]
 

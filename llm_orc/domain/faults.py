@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from llm_orc.domain.ensemble import SYNTHESIS, Agent
+from llm_orc.domain.ensemble import SYNTHESIS, Agent, AgentSynthesis, DocumentSynthesis, Synthesis
 from llm_orc.domain.fan_out import FanOut
 from llm_orc.domain.plan import PlannedAgent
 from llm_orc.domain.problem import KeyPath, nearest
@@ -35,10 +35,27 @@ def faults_of(planned: PlannedAgent, names: Collection[str]) -> Iterator[Fault]:
                 yield Fault(f"'{tag[1]}' is not filled in here", path, hint)
 
 
+def faults_of_synthesis(written: Synthesis | None, names: Collection[str]) -> Iterator[Fault]:
+    """What is wrong with the agents that it names."""
+    if isinstance(written, AgentSynthesis) and written.agent not in names:
+        yield Fault(f"no agent '{written.agent}'", ("agent",), _the_nearest(written.agent, names))
+    listed = [section.agent for section in written.document.sections or ()] if isinstance(written, DocumentSynthesis) else []
+    for index, name in enumerate(listed):
+        path = ("document", "sections", index)
+        if name not in names:
+            yield Fault(f"no agent '{name}'", path, _the_nearest(name, names))
+        elif name in listed[:index]:
+            yield Fault(f"a second section '{name}'", path, "leave one out")
+
+
+def _the_nearest(name: str, names: Collection[str]) -> str:
+    return nearest(name, names) or "the agents are: " + ", ".join([*names][:8])
+
+
 def _edges(agent: Agent, names: Collection[str]) -> Iterator[Fault]:
     for index, name in enumerate(agent.depends_on):
         if name not in names and agent.name != SYNTHESIS:
-            yield Fault(f"no agent '{name}'", ("depends_on", index), nearest(name, names) or "the agents are: " + ", ".join([*names][:8]))
+            yield Fault(f"no agent '{name}'", ("depends_on", index), _the_nearest(name, names))
         elif name in agent.depends_on[:index]:
             yield Fault(f"'{name}' is named twice", ("depends_on", index))
 

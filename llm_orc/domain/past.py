@@ -17,6 +17,8 @@ class Past:
 
     seq: int = 0
     """The number of the last event."""
+    began: float = 0.0
+    """When it was begun, in seconds since 1970 UTC."""
     charged: float = 0.0
     """US dollars that all of it, or of a child run, may have cost."""
     nodes: Mapping[str, Node] = field(default_factory=dict)
@@ -28,7 +30,7 @@ class Past:
     @classmethod
     def of(cls, run: Run) -> "Past":
         """What stands of it; the run may go on meanwhile."""
-        return cls(run.last_seq, run.charged, {node.id: replace(node) for node in run.nodes.values()}, _open=_open(run))
+        return cls(run.last_seq, run.started_at, run.charged, {node.id: replace(node) for node in run.nodes.values()}, _open=_open(run))
 
     def within(self, id: str, text: str) -> "Past":  # noqa: A002 - the word for it
         """What an ensemble agent's child run had come to, whose input is this now."""

@@ -199,7 +199,7 @@ class Plan:
     """In file order, `synthesis` last."""
     phases: tuple[tuple[str, ...], ...]
     leaves: tuple[str, ...]
-    """The agents that only the synthesis depends on, or that were chosen, in file order."""
+    """The agents that only the synthesis depends on, or that were chosen, in file order; the sections of a document in theirs."""
     variables: Mapping[str, Any] = field(default_factory=dict)
     template: Template | None = None
     """The template that renders the finished run."""
@@ -214,6 +214,8 @@ class Plan:
     untrusted: tuple[Problem, ...] = ()
     """What may not run until the user trusts the project; children's included."""
     basis: Basis = field(default_factory=Basis)
+    titles: Mapping[str, Template] = field(default_factory=dict)
+    """Of the sections of a document that have one of their own, by agent; its own is under ""."""
     trail: tuple[str, ...] = ()
     """The ensembles that led here, this one last."""
     profile: str | None = None

@@ -8,8 +8,8 @@ from llm_orc.domain.chosen import chosen, leaves_of, needs_of, synthesised, wron
 from llm_orc.domain.ensemble import (
     SYNTHESIS,
     Agent,
-    AgentSynthesis,
     CommandAgent,
+    DocumentSynthesis,
     Ensemble,
     EnsembleAgent,
     ModelAgent,
@@ -19,12 +19,12 @@ from llm_orc.domain.ensemble import (
     TemplateSynthesis,
 )
 from llm_orc.domain.fan_out import FanOut
-from llm_orc.domain.faults import faults_of
+from llm_orc.domain.faults import faults_of, faults_of_synthesis
 from llm_orc.domain.graph import cycles_of, phases_of
 from llm_orc.domain.message import Attachment
 from llm_orc.domain.naming import Naming, compared
 from llm_orc.domain.plan import MAX_DEPTH, Choices, Plan, PlannedAgent, Variant
-from llm_orc.domain.problem import KeyPath, Problem, ProblemError, nearest
+from llm_orc.domain.problem import KeyPath, Problem, ProblemError
 from llm_orc.domain.profile import DefaultProfile, Profile
 from llm_orc.domain.prompt import ALWAYS, IN_FAN_OUT, Template, Templates, check
 from llm_orc.domain.remembered import Remembered
@@ -90,12 +90,15 @@ class _Resolution(Naming):
         phases = self._phases(agents)
         agents = {name: replace(agents[name], phase=index) for index, phase in enumerate(phases) for name in phase}
         agents = {name: agents[name] for name in (*self.names, SYNTHESIS) if name in agents}
+        for fault in faults_of_synthesis(self.ensemble.synthesis, self.names):
+            self.wrong(fault.what, ("synthesis", *fault.path), fault.hint)
         template = self._synthesis_template()
+        sections, titles = self._document()
         return Plan(
             self.ensemble,
             agents,
             phases,
-            leaves_of(agents, self.choices),
+            leaves_of(agents, self.choices, sections),
             variables,
             template,
             synthesised(self.ensemble, template, self.choices),
@@ -106,6 +109,7 @@ class _Resolution(Naming):
             tuple(problem for problem in self.problems if problem.warning),
             tuple(self.untrusted),
             replace(self.basis, choices=self.choices, default=self.default.name),
+            titles=titles,
             trail=self.trail,
             profile=self.choices.profile,
             attached=self.choices.attachments,
@@ -312,13 +316,18 @@ class _Resolution(Naming):
     def _synthesis_template(self) -> Template | None:
         written = self.ensemble.synthesis
         if not isinstance(written, TemplateSynthesis):
-            if isinstance(written, AgentSynthesis) and written.agent not in self.names:
-                self.wrong(
-                    f"no agent '{written.agent}'",
-                    ("synthesis", "agent"),
-                    nearest(written.agent, self.names) or f"the agents are: {', '.join(self.names)}",
-                )
             return None
         spot = ("synthesis", "template")
         text = self.file(self.ensemble.files.text, written.template, spot)
         return None if text is None else self._template(self.templates.read(text, "template"), ALWAYS, spot)
+
+    def _document(self) -> tuple[tuple[str, ...], dict[str, Template]]:
+        """The agents that a document lists as its sections, and the titles that were written."""
+        if not isinstance(self.ensemble.synthesis, DocumentSynthesis):
+            return (), {}
+        layout = self.ensemble.synthesis.document
+        legal = frozenset({"input", "variables"})
+        titles = {
+            name: self._template(self.templates.read(text, "title"), legal, ("synthesis", *path)) for name, text, path in layout.titles()
+        }
+        return tuple(section.agent for section in layout.sections or ()), titles

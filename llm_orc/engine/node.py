@@ -152,7 +152,7 @@ class Node:
                     await child.perform()
         except TimeoutError:
             raise FailedError(Failure(Kind.TIMEOUT, f"'{plan.ensemble.name}' was not done within {plan.timeout_seconds:g} s")) from None
-        result, failure = result_of(plan, child.outcomes, text)
+        result, failure = result_of(plan, child.outcomes, text, self.run.made)
         if failure is not None:
             raise FailedError(failure, partial=result)
         if not any(child.outcomes[leaf].ok for leaf in plan.leaves):

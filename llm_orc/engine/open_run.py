@@ -9,7 +9,7 @@ from llm_orc.domain.event import Cause, Submitted, Warned
 from llm_orc.domain.message import Failure, Outcome, Tell
 from llm_orc.domain.past import NO_PAST, Past, told_apart
 from llm_orc.domain.plan import Plan, PlannedAgent
-from llm_orc.domain.result import result_of
+from llm_orc.domain.result import Made, result_of
 from llm_orc.domain.said import MISSING, Scope
 from llm_orc.engine.budgets import Budget
 from llm_orc.engine.children import wished
@@ -31,6 +31,7 @@ class OpenRun:
     text: str
     means: Means
     tell: Tell
+    made: Made
     past: Past = NO_PAST
     """What the whole run had come to, if it is gone on with."""
     parent: str = ""
@@ -75,7 +76,7 @@ class OpenRun:
         """
         (name,) = plan.agents
         means = replace(self.means, stream=True, shown=name) if shown else self.means
-        turn = OpenRun(plan, text, means, self.tell, self.past, places=self.places, budgets=self.budgets, before=before)
+        turn = OpenRun(plan, text, means, self.tell, self.made, self.past, places=self.places, budgets=self.budgets, before=before)
         needs = [self._tasks[id_] for id_ in before.after if id_ in self._tasks]
         self._turns[name] = None
         self._tasks[name] = task = self._group.create_task(self._turn(turn, name, needs), name=name)
@@ -92,7 +93,7 @@ class OpenRun:
         if self._turns:
             last = list(self._turns.values())[-1]
             return last.text if last else "", cause, None
-        result, failure = result_of(self.plan, self.outcomes, self.text)
+        result, failure = result_of(self.plan, self.outcomes, self.text, self.made)
         return result, cause, failure
 
     def submit(
@@ -137,7 +138,7 @@ class OpenRun:
 
     def below(self, parent: str, plan: Plan, text: str, watches: tuple[Stopwatch, ...], tell: Tell) -> "OpenRun":
         """The child run of one of its nodes, within its limits."""
-        return OpenRun(plan, text, self.means, tell, self.past.within(parent, text), parent, self.places, watches, self.budgets)
+        return OpenRun(plan, text, self.means, tell, self.made, self.past.within(parent, text), parent, self.places, watches, self.budgets)
 
     @property
     def _prefix(self) -> str:

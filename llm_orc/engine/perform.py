@@ -7,6 +7,7 @@ from llm_orc.domain.event import Cause, Happening, Resumed, RunEnded, RunStarted
 from llm_orc.domain.message import Tell
 from llm_orc.domain.past import NO_PAST, Past
 from llm_orc.domain.plan import Plan
+from llm_orc.domain.result import Made
 from llm_orc.engine.children import wished
 from llm_orc.engine.means import Means
 from llm_orc.engine.open_run import OpenRun, Talk
@@ -31,7 +32,7 @@ async def perform(  # noqa: PLR0913 - keywords, each of which stands alone
     """
     told = _numbered(tell, means, past.seq)
     told(Resumed(run) if past.seq else RunStarted(run, plan.ensemble.name, plan.phases, plan.leaves, text, plan.variables))
-    whole = OpenRun(plan, text, means, told, past)
+    whole = OpenRun(plan, text, means, told, Made(run, past.began or means.clock()), past)
     through = asyncio.get_running_loop().create_future()
     work = asyncio.create_task(whole.perform(talk=_after(through, talk)))
     ended = stop if stop is not None else asyncio.get_running_loop().create_future()

@@ -7,7 +7,7 @@ from textwrap import wrap
 from typing import Any
 
 from llm_orc.domain.bound import Bound
-from llm_orc.domain.ensemble import Agent, CommandAgent, EnsembleAgent, ModelAgent, ScriptAgent
+from llm_orc.domain.ensemble import Agent, CommandAgent, DocumentSynthesis, EnsembleAgent, ModelAgent, ScriptAgent
 from llm_orc.domain.fan_out import FanOut
 from llm_orc.domain.media import pixels
 from llm_orc.domain.message import Attachment
@@ -136,6 +136,8 @@ def _result(plan: Plan) -> str:
     if plan.final is not None:
         return f"the reply of {plan.final}"
     kind = "a template" if plan.template and plan.synthesised else "one section each"
+    if isinstance(plan.ensemble.synthesis, DocumentSynthesis):
+        kind = "a document"
     return f"{kind}: {', '.join(plan.leaves)}"
 
 

@@ -21,7 +21,6 @@ WRITTEN = {
 DESIGNED = {
     "agent": "context cache pure",
     "ensemble": "cache",
-    "synthesis": "document",
     "profile": "cache",
     "config": "cache",
 }

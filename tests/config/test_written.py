@@ -146,7 +146,7 @@ def test_the_file_gives_the_name_and_what_is_left_empty_is_left_out() -> None:
             [
                 (
                     "review.yaml:2:27: 'prompt' belongs to another form of synthesis\n"
-                    "hint: keep one: model_profile and prompt, concat, template or agent"
+                    "hint: keep one: model_profile and prompt, concat, template, agent or document"
                 )
             ],
         ),

@@ -43,6 +43,10 @@ RUNS = {
     "examples/compare-models": ("", rf"### Answer 1\n\n{EXTRACT}"),
     "examples/concat": ("abc", r"^## backwards\n\ncba\n\n## shouted\n\nABC\s*$"),
     "examples/defaults": ("", r"(?s)## tea.*2: Tea wants 95.*## mountains.*1: Water boils"),
+    "examples/document": (
+        "a\nb",
+        r"(?s)^# What is wrong with the shop\n.*\[1\.1 The first\]\(#11-the-first\).*\n### 1\.1 The first\n\n\* a\n\* b\n.*## 2\. All",
+    ),
     "examples/fallback": ("", r"2: On Sundays it is closed"),
     "examples/fan-out": ("", r"(?s)1: Rain came.*1: In the morning"),
     "examples/fan-out-chunks": ("", r"(?s)1: Rain came.*3: In the morning.*RAIN CAME.*\n\nIN THE MORNING"),

@@ -1,0 +1,56 @@
+"""A finished run as a document."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+
+from llm_orc.domain.document import Document, Section, markdown
+from llm_orc.domain.layout import Layout
+from llm_orc.domain.message import FailedError, Failure, Kind, Outcome
+from llm_orc.domain.plan import Plan
+from llm_orc.domain.result import UNASKED, Made
+from llm_orc.domain.said import Scope
+
+CUT = "*(cut short: the reply reached the model's max_tokens)*"
+
+
+def documented(plan: Plan, layout: Layout, outcomes: Mapping[str, Outcome], scope: Scope, made: Made) -> str:
+    """The document; raises FailedError where a section is missing that must not."""
+    sections = tuple(_sections(plan, layout, outcomes, scope))
+    title = plan.titles[""].render(scope) if "" in plan.titles else ""
+    facts = tuple(_facts([outcomes[name] for name in plan.leaves if name in outcomes], made)) if layout.metadata else ()
+    return markdown(Document(title.strip() or _spoken(plan.ensemble.name), sections, facts, layout.toc.depth, layout.number))
+
+
+def _sections(plan: Plan, layout: Layout, outcomes: Mapping[str, Outcome], scope: Scope) -> Iterator[Section]:
+    for name in plan.leaves:
+        outcome = outcomes.get(name, Outcome("cancelled", cause="cancelled"))
+        title = plan.titles[name].render(scope) if name in plan.titles else ""
+        if outcome.reply is not None:
+            yield Section(name, outcome.reply.text, title, CUT if outcome.reply.finish == "length" else "")
+        elif outcome.cause in UNASKED or layout.on_missing == "omit":
+            continue
+        elif layout.on_missing == "fail":
+            kind = outcome.failure.kind if outcome.failure else Kind.EMPTY
+            raise FailedError(Failure(kind, f"the document lacks the section '{name}': {outcome.cause}"))
+        else:
+            yield Section(name, title=title, note=f"*(missing: {outcome.cause})*")
+
+
+def _facts(outcomes: Iterable[Outcome], made: Made) -> Iterator[str]:
+    yield f"{datetime.fromtimestamp(made.at, UTC):%Y-%m-%d}"
+    if models := ", ".join(dict.fromkeys(_models(outcomes))):
+        yield models
+    yield f"run {made.run}"
+
+
+def _models(outcomes: Iterable[Outcome]) -> Iterator[str]:
+    for outcome in outcomes:
+        if outcome.reply and outcome.reply.model:
+            yield outcome.reply.model
+        yield from _models(outcome.children)
+
+
+def _spoken(name: str) -> str:
+    """A name as a person would say it."""
+    words = name.replace("-", " ").replace("_", " ")
+    return words[:1].upper() + words[1:]
