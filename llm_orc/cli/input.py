@@ -14,6 +14,8 @@ from llm_orc.domain.problem import Place, Problem, ProblemError
 PATIENCE = 2.0
 """Seconds of silence on a pipe after which a person is told that it is waited for."""
 _SURROGATE = re.compile("[\ud800-\udfff]")  # how Python hands over bytes that are no text
+HEARTBEAT = 0.5
+"""Seconds after which it looks whether a signal has come."""
 CHUNK = 1 << 20
 STDIN = "stdin"
 FROM_STDIN = "-"
@@ -76,7 +78,11 @@ def _chunks_of_stdin(terminal: Terminal) -> Iterator[bytes]:
     if terminal.silent(PATIENCE):
         terminal.say("waiting for input on stdin; Ctrl-D ends it, --no-stdin does without\n")
     try:
-        while chunk := os.read(terminal.stdin, CHUNK):
+        while True:
+            while terminal.silent(HEARTBEAT):  # a signal that comes in the moment before a read is heard only after it, which may be never
+                pass
+            if not (chunk := os.read(terminal.stdin, CHUNK)):
+                return
             yield chunk
     except IsADirectoryError:
         raise ProblemError(Problem("is a folder, not a file", Place(STDIN))) from None

@@ -41,7 +41,7 @@ def looks(env: str = "[LANG, EDITOR, MY_WORD]") -> dict[str, str]:
         ".llm-orc/ensembles/look.yaml": f"""
 agents:
   - {{name: script, script: look.py, env: {env}}}
-  - {{name: command, command: [python, .llm-orc/scripts/look.py], env: {env}}}
+  - {{name: command, command: [python3, .llm-orc/scripts/look.py], env: {env}}}
 """,
     }
 
