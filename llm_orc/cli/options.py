@@ -41,13 +41,15 @@ Format = Annotated[
     typer.Option(
         "--output-format",
         metavar="FORMAT",
-        help="rich (on a terminal), text (in a pipe), markdown, json, jsonl, or a .j2 file.",
+        help="rich (on a terminal), text (in a pipe), markdown, html, json, jsonl, or a .j2 file.",
         autocompletion=formats,
     ),
 ]
 Output = Annotated[
     str | None,
-    typer.Option("--output", "-o", metavar="FILE", help="Write the result to a file, in the format that .md, .json, .jsonl or .txt names."),
+    typer.Option(
+        "--output", "-o", metavar="FILE", help="Write the result to a file, in the format that .md, .html, .json, .jsonl or .txt names."
+    ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="With -o: replace the file.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say when each agent ends; in JSON, print long prompts whole.")]

@@ -9,7 +9,15 @@ from llm_orc.cli.terminal import Terminal, reason
 from llm_orc.domain.problem import Place, Problem, ProblemError
 from llm_orc.render.formats import Format, Paper, open_format
 
-BY_ENDING = {".md": "markdown", ".markdown": "markdown", ".json": "json", ".jsonl": "jsonl", ".txt": "text"}
+BY_ENDING = {
+    ".md": "markdown",
+    ".markdown": "markdown",
+    ".html": "html",
+    ".htm": "html",
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".txt": "text",
+}
 
 
 @dataclass(slots=True)

@@ -78,6 +78,11 @@ def _trusted(terminal: Terminal, spec: Spec, *, runs: bool) -> tuple[Layers, Pla
     return layers, plan
 
 
+def plan_as_kept(terminal: Terminal, spec: Spec) -> Plan:
+    """The plan that a run was begun with, not to be run; raises ProblemError."""
+    return _planned(terminal, checked(spec), runs=False)[1]
+
+
 def _planned(terminal: Terminal, spec: Spec, *, runs: bool) -> tuple[Layers, Plan, list[Problem]]:
     here = read_layers(terminal.where)
     cwd = Path(spec["cwd"])

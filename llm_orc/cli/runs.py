@@ -7,8 +7,8 @@ import typer
 
 from llm_orc.cli.commands import app as new_app
 from llm_orc.cli.commands import examples
-from llm_orc.cli.complete import artifacts, ensembles, nodes, runs
-from llm_orc.cli.options import Json, refuse_beside, refuse_empty
+from llm_orc.cli.complete import artifacts, ensembles, formats, nodes, runs
+from llm_orc.cli.options import Force, Json, refuse_beside, refuse_empty
 from llm_orc.cli.resume import EXAMPLES, resume
 
 if TYPE_CHECKING:
@@ -37,6 +37,10 @@ Artifact = Annotated[
 Limit = Annotated[str, typer.Option("--limit", metavar="N", help="So many lines at most.")]
 Offset = Annotated[str, typer.Option("--offset", metavar="N", help="Leave out the first N lines.")]
 NODE_STATES = ("pending", "running", "succeeded", "failed", "skipped", "cancelled")
+FORMS = ("text", "mermaid", "dot", "html", "json")
+Output = Annotated[
+    str | None, typer.Option("--output", "-o", metavar="FILE", help="Write it to a file, in the format that its ending names.")
+]
 _SOUGHT, _PAGE = ("status", "body", "model", "since"), ("limit", "offset")
 BODIES = ("model", "script", "command", "ensemble", "function")
 
@@ -154,6 +158,66 @@ def show(
 
 
 app.command(epilog=examples(*EXAMPLES))(resume)
+
+
+@app.command(epilog=examples("llm-orc runs graph last", "llm-orc runs graph last -o graph.html"))
+def graph(
+    ctx: typer.Context,
+    *,
+    run: Run,
+    output_format: Annotated[
+        str,
+        typer.Option(
+            "--output-format", metavar="FORMAT", help=f"{', '.join(FORMS)}.", autocompletion=lambda: list(FORMS), show_default=False
+        ),
+    ] = "",
+    agent: Annotated[
+        str,
+        typer.Option(
+            "--agent",
+            metavar="NAME",
+            help="Only this node, all that it needed and all who needed it.",
+            autocompletion=nodes,
+            show_default=False,
+        ),
+    ] = "",
+    whole: Annotated[bool, typer.Option("--whole", help="Draw each item of a fan-out, and each of many agents that are alike.")] = False,
+    output: Output = None,
+    force: Force = False,
+) -> int:
+    """Draw the graph of a run: what each node needed, what became of it, how long it took and what it cost.
+
+    A wide fan-out is one node. With -o the ending names the format: .html is a page that fetches nothing, .mmd Mermaid, .dot DOT.
+    """
+    refuse_empty(ctx)
+    from llm_orc.cli.runs_drawn import Asked, graphed
+
+    return graphed(ctx.obj, Asked(run, agent, whole, output_format, output, force))
+
+
+@app.command(epilog=examples("llm-orc runs export last -o run.html", "llm-orc runs export last > run.json"))
+def export(
+    ctx: typer.Context,
+    *,
+    run: Run,
+    output_format: Annotated[
+        str | None,
+        typer.Option(
+            "--output-format", metavar="FORMAT", help="json, html, text, markdown, rich, jsonl, or a .j2 file.", autocompletion=formats
+        ),
+    ] = None,
+    output: Output = None,
+    force: Force = False,
+) -> int:
+    """Write a run in any of the formats of invoke, without asking a model.
+
+    JSON holds everything that is kept of it: what invoke prints, what it was begun with, and all events. HTML is one page that
+    fetches nothing: the result, the graph, times and costs, every prompt and every reply.
+    """
+    refuse_empty(ctx)
+    from llm_orc.cli.runs_exported import Asked, exported
+
+    return exported(ctx.obj, Asked(run, output_format, output, force))
 
 
 @app.command(epilog=examples("llm-orc runs prune --older-than 30d --dry-run", "llm-orc runs prune --pin last"))

@@ -83,7 +83,7 @@ def show_run(terminal: Terminal, store: Store, run_id: str, page: Page) -> None:
 
 def show_agent(terminal: Terminal, store: Store, run_id: str, agent: str, page: Page) -> None:
     """What one node was sent, what came of it, and its children."""
-    run = _folded(store, run_id, agent, below=False)
+    run = folded(store, run_id, agent, below=False)
     color = terminal.stdout.color
     _answer(terminal, node_text(run, run.nodes[agent], color=color))
     _answer(terminal, artifact_rows(artifacts(store, run_id, agent, limit=page.limit), color=color))
@@ -96,7 +96,7 @@ def show_agent(terminal: Terminal, store: Store, run_id: str, agent: str, page: 
 def show_nodes(terminal: Terminal, store: Store, run_id: str, agent: str, sought: SoughtNodes, page: Page, *, json: bool) -> None:
     """The nodes that are sought, wherever they stand or below one of them."""
     if agent:
-        _check(store, run_id, agent)
+        check_node(store, run_id, agent)
     found = chosen(store, run_id, sought, below=agent, limit=page.limit + 1, offset=page.offset)
     if json:
         from llm_orc.render.json import to_json
@@ -117,7 +117,7 @@ def show_events(terminal: Terminal, store: Store, run_id: str, agent: str, *, js
 
     began = kept_run(store, run_id).started_at
     if agent:
-        _check(store, run_id, agent)
+        check_node(store, run_id, agent)
     for event in store.events(run_id, node=agent or None):
         terminal.answer(line(event) if json else event_row(event, began) + "\n")
 
@@ -126,7 +126,7 @@ def show_json(terminal: Terminal, store: Store, run_id: str, agent: str) -> None
     """The same document as of a run that has just ended; of one agent its part of it."""
     from llm_orc.render.json import agent_document, document, to_json
 
-    run = _folded(store, run_id, agent)
+    run = folded(store, run_id, agent)
     shown = agent_document(run, run.nodes[agent], verbose=True) if agent else document(run, verbose=True)
     terminal.answer(to_json(shown, indent=2) + "\n")
 
@@ -137,18 +137,18 @@ def show_result(terminal: Terminal, store: Store, run_id: str, agent: str) -> No
 
     end = store.end(run_id)
     if agent:
-        text = _folded(store, run_id, agent, below=False).nodes[agent].text
+        text = folded(store, run_id, agent, below=False).nodes[agent].text
     else:
-        text = end.result if end and end.result else _folded(store, run_id, "").result
+        text = end.result if end and end.result else folded(store, run_id, "").result
     if text and not text.endswith("\n"):
         text += "\n"
     terminal.answer(encodable(text) if terminal.stdout.width is None else harmless(text))
 
 
-def _folded(store: Store, run_id: str, agent: str, *, below: bool = True) -> Run:
+def folded(store: Store, run_id: str, agent: str, *, below: bool = True) -> Run:
     """The run; with an agent only that one and what is above it, and `below` it."""
     if agent:
-        _check(store, run_id, agent)
+        check_node(store, run_id, agent)
     run = Run()
     for event in store.events(run_id) if not agent else store.events_around(run_id, agent, below=below):
         fold(run, event)
@@ -157,7 +157,8 @@ def _folded(store: Store, run_id: str, agent: str, *, below: bool = True) -> Run
     return run
 
 
-def _check(store: Store, run_id: str, agent: str) -> None:
+def check_node(store: Store, run_id: str, agent: str) -> None:
+    """Raises ProblemError where the run has no such node."""
     known = known_nodes(store, run_id, agent)
     if agent not in known:
         raise ProblemError(Problem(f"the run has no node '{agent}'", hint=nearest(agent, known) or f"see: llm-orc runs show {run_id}"))

@@ -1,9 +1,10 @@
 """Runs and nodes as a store lists them: what can be said of them without folding a single event."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from llm_orc.domain.message import Status
-from llm_orc.domain.run import RunStatus
+from llm_orc.domain.run import Node, Run, RunStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,3 +85,43 @@ class KeptNode:
     def seconds(self) -> float | None:
         """From its first slot to its end."""
         return None if self.started_at is None or self.ended_at is None else max(self.ended_at - self.started_at, 0.0)
+
+
+def row_of(run: Run) -> KeptRun:
+    """A run as it would be listed."""
+    cost, tokens, failed = run.cost, run.usage.total, run.count("failed")
+    times = run.started_at, run.last_at
+    return KeptRun(run.id, run.ensemble, run.status, run.cause, *times, cost, tokens, len(run.nodes), failed, run.input, pinned=False)
+
+
+def rows_of(run: Run) -> list[KeptNode]:
+    """Its nodes likewise, each followed by those below it."""
+
+    def rows(nodes: Iterator[Node], depth: int) -> Iterator[KeptNode]:
+        for number, node in enumerate(nodes):
+            yield _row(run, node, number, depth)
+            yield from rows(run.below(node), depth + 1)
+
+    return list(rows(run.top(), 0))
+
+
+def _row(run: Run, node: Node, number: int, depth: int) -> KeptNode:
+    below = [child.status for child in run.below(node)]
+    return KeptNode(
+        node.id,
+        node.parent,
+        number,
+        depth,
+        node.body,
+        node.status,
+        node.cause,
+        node.started_at,
+        node.ended_at,
+        node.cost,
+        node.usage.total,
+        node.model,
+        node.expected,
+        len(below),
+        sum(status not in {"pending", "running"} for status in below),
+        below.count("failed"),
+    )

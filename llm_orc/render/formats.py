@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 GROUP = "llm_orc.formats"
 """The entry point group for formats of others."""
 FORMATS = {
+    "html": "llm_orc.render.html:Html",
     "json": "llm_orc.render.json:Json",
     "jsonl": "llm_orc.render.jsonl:JsonLines",
     "markdown": "llm_orc.render.text:Text",
@@ -31,7 +32,8 @@ class Paper:
 
     write: Callable[[str], None]
     """Takes text, and lets it out at once."""
-    plan: "Plan"
+    plan: "Plan | None"
+    """None of a run that is kept without it."""
     stream: bool = False
     """Whether the final agent's tokens are wanted as they come."""
     verbose: bool = False

@@ -167,5 +167,9 @@ def plain(value: object, depth: int = 0) -> Any:
 
 def to_json(value: object, indent: int | None = None) -> str:
     """Plain values as JSON text that UTF-8 can hold and no terminal is driven by."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
+    return quiet(json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent))
+
+
+def quiet(text: str) -> str:
+    """JSON text of any making likewise."""
     return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -31,11 +31,12 @@ class Template:
 
     def __init__(self, name: str, paper: Paper) -> None:
         """Read and check it; raises ProblemError."""
-        self._name, self._paper = name, paper
-        text = _text(name, paper.plan)
-        self._template = Templates(paper.plan.ensemble.files).read(text, name)
-        known = {identifier(agent): agent for agent in (*paper.plan.agents, *paper.plan.missing)}
-        problems = check(self._template, ON_PAGE, known, paper.plan.variables)
+        if (plan := paper.plan) is None:
+            raise ProblemError(Problem("the run is kept without its plan, which a template needs", Place(name), "take another format"))
+        self._name, self._paper, self._plan = name, paper, plan
+        self._template = Templates(plan.ensemble.files).read(_text(name, plan), name)
+        known = {identifier(agent): agent for agent in (*plan.agents, *plan.missing)}
+        problems = check(self._template, ON_PAGE, known, plan.variables)
         if problems:
             raise ProblemError(*(replace(problem, place=Place(name)) for problem in problems))
 
@@ -45,7 +46,7 @@ class Template:
     def close(self, run: Run) -> None:
         """Write the page; where it cannot be rendered, the bare result, and raise ProblemError."""
         try:
-            text = self._template.render(page_of(run, self._paper.plan))
+            text = self._template.render(page_of(run, self._plan))
         except FailedError as error:
             self._paper.put(_ended(run.result))
             raise ProblemError(Problem(error.failure.what, Place(self._name), "the result is printed without it")) from None

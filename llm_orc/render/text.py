@@ -27,7 +27,7 @@ class Text:
 
     def __init__(self, paper: Paper) -> None:
         self._paper = paper
-        self._final = final_node(paper.plan) if paper.stream else ""
+        self._final = final_node(paper.plan) if paper.stream and paper.plan else ""
         self._pieces: list[str] = []
         self.cut = False
 

@@ -119,11 +119,15 @@ class Store:
 
     def spec(self, run_id: str) -> Mapping[str, Any]:
         """What it was begun with; raises ProblemError where it was begun without, or a part of it is lost."""
+        if (spec := self.kept_spec(run_id)) is None:
+            raise ProblemError(Problem(f"the run '{run_id}' was kept without what it takes to go on with it", hint=SEE))
+        return spec
+
+    def kept_spec(self, run_id: str) -> Mapping[str, Any] | None:
+        """The same; None where it was begun without."""
         with self.asked():
             row = self.connection.execute("SELECT spec FROM runs WHERE number = ?", (self.number(run_id),)).fetchone()
-            if row[0] is None:
-                raise ProblemError(Problem(f"the run '{run_id}' was kept without what it takes to go on with it", hint=SEE))
-            spec: Mapping[str, Any] = whole(row[0], self.texts.read)[SPEC]
+            spec: Mapping[str, Any] | None = None if row[0] is None else whole(row[0], self.texts.read)[SPEC]
             return spec
 
     def events(self, run_id: str, after: int = 0, node: str | None = None) -> Iterator[Happening]:

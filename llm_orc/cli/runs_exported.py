@@ -1,0 +1,53 @@
+"""What `llm-orc runs export` writes."""
+
+from typing import NamedTuple
+
+from llm_orc.cli.output import BY_ENDING, target_of
+from llm_orc.cli.output import opened as opened_format
+from llm_orc.cli.runs_opened import opened
+from llm_orc.cli.runs_shown import folded
+from llm_orc.cli.terminal import Terminal
+from llm_orc.domain.plan import Plan
+from llm_orc.domain.spec import Spec
+from llm_orc.render.formats import FORMATS, Paper
+from llm_orc.render.whole import EVERYTHING, whole
+from llm_orc.store.pages import kept_run
+
+
+class Asked(NamedTuple):
+    """What the flags say."""
+
+    run: str
+    output_format: str | None
+    output: str | None
+    force: bool
+
+
+def exported(terminal: Terminal, asked: Asked) -> int:
+    """Write a run; the exit code. Raises ProblemError."""
+    target = target_of(terminal, asked.output, force=asked.force)
+    by_ending = BY_ENDING.get(target.file.suffix.lower()) if target.file else None
+    chosen = asked.output_format or by_ending or EVERYTHING
+    with opened(terminal) as store:
+        run_id = store.find(asked.run)
+        run = folded(store, run_id, "")
+        if chosen == EVERYTHING:
+            for piece in whole(run, kept_run(store, run_id), store.kept_spec(run_id), store.events(run_id)):
+                target.write(piece)
+        else:
+            plan = None if chosen in FORMATS else _plan(terminal, store.kept_spec(run_id))
+            shape = opened_format(chosen, Paper(target.write, plan, verbose=True, width=target.width, color=target.color))
+            for event in store.events(run_id):
+                shape.tell(event)
+            shape.close(run)
+    target.finish()
+    return 0
+
+
+def _plan(terminal: Terminal, spec: Spec | None) -> Plan | None:
+    """What formats of others, and templates, may look at."""
+    if spec is None:
+        return None
+    from llm_orc.cli.resuming import plan_as_kept
+
+    return plan_as_kept(terminal, spec)
