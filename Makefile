@@ -22,6 +22,10 @@ test: .venv/dev.stamp ## Run the tests (ARGS="-k name" for some)
 test-live: .venv/dev.stamp ## Ask each provider whose key is there, and each local server, once: at most 5 cents each
 	$(BIN)/python -m pytest -n 0 -m live tests/live $(ARGS)
 
+.PHONY: soak
+soak: .venv/dev.stamp ## Kill a run at 100 moments, and go on with it: takes minutes
+	$(BIN)/python -m pytest -n 0 -m soak $(ARGS)
+
 .PHONY: check formatting lint types floors budgets
 check: .venv/dev.stamp ## Check format, lint, types, floors and budgets
 	@$(MAKE) --no-print-directory --keep-going formatting lint types floors budgets
