@@ -20,7 +20,7 @@ def sources(text: str) -> list[Source]:
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     if (start := _start_of_diff(text)) is not None:
         return [_completed(source) for source in _diffed(text[start:].split("\n"))]
-    if named := _named(text):
+    if (named := _named(text)) is not None:
         return named
     body = _without_request(text)
     language = language_of_text(body)
@@ -43,14 +43,15 @@ def _source(path: str, language: str, body: str) -> Source:
 NAMED = re.compile(r"^==> (.+) <==$", re.MULTILINE)
 
 
-def _named(text: str) -> list[Source]:
-    """Files as `head` and `tail` print them, each below a line with its name."""
+def _named(text: str) -> list[Source] | None:
+    """Files as `head` and `tail` print them, each below a line with its name; None where the input is nothing of the kind."""
     first = NAMED.search(text)
     if first is None or language_of_text(text[: first.start()]) not in NOT_CODE:
-        return []
+        return None
     pieces = NAMED.split(text)[1:]
     bodies = [(path, body.removeprefix("\n")) for path, body in zip(pieces[::2], pieces[1::2], strict=True)]
-    return [_source(path, language_of_path(path) or language_of_text(body), body) for path, body in bodies if body.strip()]
+    filled = [(path, body) for path, body in bodies if body.strip()] or bodies
+    return [_source(path, language_of_path(path) or language_of_text(body), body) for path, body in filled]
 
 
 REQUEST = re.compile(r"\A\s*([^\n]+)\n\n")

@@ -14,9 +14,11 @@ HEAD = 4_000  # characters of a reply that is shown as it came
 
 def main() -> None:
     """Write the review."""
-    dependencies: dict[str, Any] = read_request()["dependencies"]
+    request = read_request()
+    dependencies: dict[str, Any] = request["dependencies"]
     review, verdict = dependencies["quotes"]["json"], dependencies["verdict"]
-    not_run = review["not_run"] + ([] if verdict["ok"] else [{"check": "verdict", "why": verdict["cause"] or "no reply"}])
+    wanted = (request["variables"] or {}).get("verdict", True)
+    not_run = review["not_run"] + ([{"check": "verdict", "why": verdict["cause"] or "no reply"}] if wanted and not verdict["ok"] else [])
     parts = [verdict["text"].strip(), "## Findings"] if verdict["ok"] else []
     parts += [_summary(review), "\n".join(f"- {_shown(one)}" for one in review["findings"])]
     if review["unproven"]:

@@ -1,7 +1,7 @@
 """The files that a fan-out goes over: found by name, folder or pattern, and read when it is their turn."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import partial
@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 from llm_orc.config.folders import MAGIC, UNTRUSTED, fixed_part, real
 from llm_orc.config.layers import Layers
 from llm_orc.config.reading import reason
+from llm_orc.config.trust import is_trusted
 from llm_orc.domain.item import Unread
 from llm_orc.domain.message import FailedError, Failure, Kind
+from llm_orc.domain.problem import ProblemError
 from llm_orc.domain.tree import Found
 
 if TYPE_CHECKING:
@@ -36,23 +38,53 @@ class Tree:
     cwd: Path
     project: str
     """The folder that what an agent replied may name files in."""
+    trusted: Callable[[], bool] = lambda: True
+    """Whether links may lead out of it: who cloned it has not seen where they go."""
 
     def find(self, names: Sequence[str], bounds: str | None) -> Found:
         """The files of these names, folders and patterns, each once; `bounds` is the folder they must lie in. Raises FailedError."""
         files: dict[str, Unread] = {}
         passed: dict[str, list[str]] = {}
         empty = []
-        for name in filter(None, map(str.strip, names)):
-            before, walk = len(files), _Walk(self.cwd, bounds, passed)
+        beyond = partial(self._beyond, bounds=bounds)
+        for name in filter(None, map(self._exact, names)):
+            before, walk = len(files), _Walk(self.cwd, beyond, passed)
             for path in walk.named(name):
                 shown = self._shown(path)
-                files.setdefault(shown, Unread(shown, partial(_text, path, shown, bounds), _size(path)))
+                files.setdefault(shown, Unread(shown, partial(_text, path, shown, beyond, self.cwd), _size(path)))
             if len(files) == before and walk.searched:
                 empty.append(name)
         if empty and not files:
             raise FailedError(Failure(Kind.NOT_FOUND, f"no file matches {_quoted(empty)}", _hint(passed, self.cwd)))
         warnings = [f"no file matches {_quoted(empty)}"] if empty else []
         return Found(tuple(files.values()), (*warnings, *(_passed_over(why, paths) for why, paths in passed.items() if why != IGNORED)))
+
+    def naming(self) -> Callable[[str], str]:
+        """Gives every file one name, as it is seen from the working directory, whatever spellings and links lead to it."""
+        home, known = real(self.cwd), dict[tuple[int, int], str]()
+
+        def name(file: str) -> str:
+            path = real(self.cwd / file.replace("\0", "?"))
+            shown = str(path.relative_to(home) if path.is_relative_to(home) else path)
+            try:
+                found = path.stat()
+            except OSError:
+                return shown
+            return known.setdefault((found.st_dev, found.st_ino), shown)
+
+        return name
+
+    def _exact(self, name: str) -> str:
+        """The name without the blanks round it, if none is called so with them."""
+        return name if "\0" in name or os.path.lexists(self.cwd / name) else name.strip()
+
+    def _beyond(self, path: Path, bounds: str | None) -> str:
+        """Why a file may not be read: it lies outside of the bounds, or where a link leads out of a project that nobody trusts."""
+        whole = Path(os.path.normpath(path))
+        if bounds is not None:
+            return "" if real(path).is_relative_to(bounds) else UNTRUSTED
+        inside = whole.is_relative_to(self.cwd) or whole.is_relative_to(self.project)
+        return "" if not inside or real(path).is_relative_to(self.project) or self.trusted() else f"it is reached by a link; {UNTRUSTED} ."
 
     def _shown(self, path: Path) -> str:
         whole = os.path.normpath(path)
@@ -61,7 +93,15 @@ class Tree:
 
 def tree_of(layers: Layers) -> Tree:
     """The files below the working directory, and the project that it lies in."""
-    return Tree(layers.where.cwd, str(real(layers.project or layers.where.cwd)))
+    project = layers.project or layers.where.cwd
+    return Tree(layers.where.cwd, str(real(project)), partial(_is_trusted, project, layers))
+
+
+def _is_trusted(project: Path, layers: Layers) -> bool:
+    try:
+        return is_trusted(project, layers.where)
+    except ProblemError:  # nobody can tell
+        return False
 
 
 @dataclass(slots=True)
@@ -69,7 +109,7 @@ class _Walk:
     """One look for what a name stands for."""
 
     cwd: Path
-    bounds: str | None
+    beyond: Callable[[Path], str]
     passed: dict[str, list[str]]
     searched: bool = False
     """Whether it was a folder or a pattern: what is named outright is an item even where it cannot be read."""
@@ -112,7 +152,7 @@ class _Walk:
 
     def _takes(self, path: Path, ignored: "_Ignored") -> bool:
         """Whether a file that was found is worth an agent; if not, it is remembered why."""
-        why = IGNORED if ignored.matches(path) else _unfit(path, self.bounds)
+        why = IGNORED if ignored.matches(path) else _unfit(path, self.beyond)
         if why:
             self.passed.setdefault(why, []).append(os.path.relpath(path, self.cwd))
         return not why
@@ -139,9 +179,9 @@ def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
     return fnmatchcase(parts[0], pattern[0]) and _matches(parts[1:], pattern[1:])
 
 
-def _unfit(path: Path, bounds: str | None) -> str:
+def _unfit(path: Path, beyond: Callable[[Path], str]) -> str:
     """Why a file is passed over that nobody named outright."""
-    if bounds is not None and not real(path).is_relative_to(bounds):
+    if beyond(path):
         return OUTSIDE
     try:
         found = path.stat()
@@ -162,10 +202,10 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _text(path: Path, shown: str, bounds: str | None) -> str:
+def _text(path: Path, shown: str, beyond: Callable[[Path], str], cwd: Path) -> str:
     """The text of a file; raises FailedError."""
-    if bounds is not None and not real(path).is_relative_to(bounds):
-        raise FailedError(Failure(Kind.PERMISSION, f"'{shown}' lies outside of the project", UNTRUSTED))
+    if hint := beyond(path):
+        raise FailedError(Failure(Kind.PERMISSION, f"'{shown}' lies outside of the project", hint))
     try:
         mode = path.stat().st_mode
         if not S_ISREG(mode):
@@ -174,7 +214,7 @@ def _text(path: Path, shown: str, bounds: str | None) -> str:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise FailedError(Failure(Kind.NOT_FOUND, f"there is no file '{shown}'")) from None
+        raise FailedError(Failure(Kind.NOT_FOUND, f"there is no file '{shown}'", f"looked from {cwd}")) from None
     except OSError as error:
         kind = Kind.PERMISSION if isinstance(error, PermissionError) else Kind.INVALID_REQUEST
         raise FailedError(Failure(kind, f"'{shown}' cannot be read: {reason(error)}")) from None

@@ -10,9 +10,9 @@ from llm_orc.domain.findings import findings_of, grouped_by
 from llm_orc.domain.length import Many
 from llm_orc.domain.message import FailedError
 from llm_orc.domain.plan import Plan, PlannedAgent
-from llm_orc.domain.said import Scope, identifier, names_of, text_of
+from llm_orc.domain.said import Scope, identifier, text_of
 from llm_orc.domain.split import Pieces, grouped, item_of
-from llm_orc.domain.tree import Tree
+from llm_orc.domain.tree import Tree, names_of
 
 UNKNOWN = Many(inf, inf)
 

@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from posixpath import normpath
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -11,8 +12,12 @@ from llm_orc.domain.item import Item
 from llm_orc.domain.message import FailedError, Failure, Kind
 from llm_orc.domain.said import parsed, text_of
 
-COMPILER = r"^(?P<file>[^\s:][^:\n]*):(?P<line>\d+)(?::(?P<column>\d+))?:? +(?P<message>\S.*)$"
-"""How compilers and most linters say it, where no other pattern is given."""
+COMPILER = (
+    r"(?:(?:^E(?: .*)?\n)+\n)?"
+    r"^(?P<file>[^\s:][^:\n]*):(?P<line>\d+)(?::(?P<column>\d+))?:? +(?P<message>\S.*)"
+    r"(?:\n(?: {4}|\t|E ).*)*$"
+)
+"""How compilers, most linters and pytest say it, with the lines that belong to it; where no other pattern is given."""
 _NAMES: Mapping[str, tuple[str, ...]] = {
     "file": ("file", "path", "filename", "filePath", "file_name", "file_path", "uri"),
     "line": ("line", "line_number", "lineno", "row", "start_line", "startLine", "location.row", "start.line", "Pos.Line"),
@@ -23,18 +28,19 @@ _INNER = {"file": ("location.file", "location.path", "Pos.Filename")}
 _HINT = "fan_out takes JSON, JSON lines, SARIF, or lines such as file:line: message; a pattern says how others are read"
 
 
-def findings_of(told: str | Sequence[Any], pattern: str | None = None, cwd: str = "") -> list[Item]:
+def findings_of(told: str | Sequence[Any], pattern: str | None = None, naming: Callable[[str], str] = normpath) -> list[Item]:
     """One item per finding, in order, with `file`, `line`, `message`, `text` and whatever else was told; raises FailedError `malformed`.
 
-    Files below `cwd` are named as seen from there.
+    `naming` gives a file the same name however it is spelt.
     """
+    named = cache(lambda file: naming(unquote(urlsplit(file).path) if file.startswith("file:") else file))
     if not isinstance(told, str):
         entries: Iterable[Any] = told
     elif pattern is not None:
         entries = _matched(pattern, told)
     else:
         entries = _read(told)
-    return [_finding(entry, cwd) for entry in entries]
+    return [_finding(entry, named) for entry in entries]
 
 
 def grouped_by(key: str, findings: Iterable[Item]) -> list[Item]:
@@ -119,11 +125,11 @@ def _matched(pattern: str, text: str) -> Iterator[Mapping[str, Any]]:
 # One finding
 
 
-def _finding(entry: Any, cwd: str) -> Item:
+def _finding(entry: Any, named: Callable[[str], str]) -> Item:
     if not isinstance(entry, Mapping):
         return Item({"file": "", "line": None, "message": text_of(entry), "text": text_of(entry)})
     file = _first(entry, (*_NAMES["file"], *_INNER["file"]))
-    file = _seen_from(cwd, file) if isinstance(file, str) and file else ""
+    file = named(file) if isinstance(file, str) and file else ""
     line = _number(_first(entry, _NAMES["line"]))
     message = _first(entry, _NAMES["message"])
     message = text_of(message) if message is not None else text_of(dict(entry))
@@ -144,12 +150,6 @@ def _at(value: Any, path: str) -> Any:
 
 def _number(value: Any) -> Any:
     return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10 else value
-
-
-def _seen_from(cwd: str, file: str) -> str:
-    """The file by one name, however the program wrote it, so that nobody else holds the same one under another."""
-    path = normpath(unquote(urlsplit(file).path) if file.startswith("file:") else file)
-    return path[len(cwd) + 1 :] if cwd and path.startswith(f"{cwd}/") else path
 
 
 def _malformed(what: str) -> FailedError:

@@ -29,6 +29,7 @@ from llm_orc.domain.profile import DefaultProfile, Profile
 from llm_orc.domain.prompt import ALWAYS, IN_FAN_OUT, Template, Templates, check
 from llm_orc.domain.remembered import Remembered
 from llm_orc.domain.said import identifier
+from llm_orc.domain.tree import names_of
 from llm_orc.domain.variable import typed_variables
 
 _REPLY_AS_JSON = re.compile(r"^(\{\{ *agents\.[A-Za-z_]\w*)\.json *\}\}$")
@@ -195,7 +196,7 @@ class _Resolution(Naming):
             names = [written] if isinstance(written, str) else written
             template = self.templates.read("\n".join(names), key)
             if not template.tagged:
-                problems = filter(None, map(self.ensemble.files.beyond, template.text.splitlines()))
+                problems = filter(None, map(self.ensemble.files.beyond, names_of(template.text)))
                 self.untrusted += [replace(problem, place=self.at(*path)) for problem in problems]
         elif not isinstance(written, str):
             return None

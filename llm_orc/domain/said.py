@@ -48,17 +48,6 @@ def parsed(text: str) -> Any:
         raise ValueError("it is nested too deeply") from None
 
 
-def names_of(text: str) -> list[str]:
-    """The names in a text: a JSON list of them, or one per line."""
-    try:
-        listed = parsed(text) if text.lstrip().startswith(("[", "```")) else None
-    except ValueError:  # a pattern may begin with a bracket
-        listed = None
-    if isinstance(listed, list) and all(isinstance(name, str) for name in listed):
-        return [line for name in listed for line in name.splitlines()]
-    return text.splitlines()
-
-
 def _finite(number: str) -> float:
     value = float(number)
     if isinf(value):

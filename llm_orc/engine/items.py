@@ -10,8 +10,9 @@ from llm_orc.domain.findings import findings_of, grouped_by
 from llm_orc.domain.item import Item, Unread
 from llm_orc.domain.message import FailedError, Failure, Kind
 from llm_orc.domain.plan import PlannedAgent
-from llm_orc.domain.said import ProfileItem, Said, SaidByAll, Scope, json_of, names_of, selected, text_of
+from llm_orc.domain.said import ProfileItem, Said, SaidByAll, Scope, json_of, selected, text_of
 from llm_orc.domain.split import Pieces, grouped, item_of
+from llm_orc.domain.tree import names_of
 from llm_orc.engine.limits import Place
 from llm_orc.engine.means import Means
 
@@ -89,7 +90,7 @@ async def _files(planned: PlannedAgent, scope: Scope, means: Means, warn: Callab
 async def _findings(planned: PlannedAgent, scope: Scope, means: Means, warn: Callable[[str], None]) -> Sequence[Any]:
     fan_out = _of(planned)
     said = planned.items.render(scope) if planned.items else fan_out.errors or []
-    findings: Sequence[Item] = await _worked_out(partial(findings_of, said, fan_out.pattern, str(means.cwd)), said)
+    findings: Sequence[Item] = await _worked_out(partial(findings_of, said, fan_out.pattern, means.tree.naming()), said)
     if not findings and isinstance(said, str) and said.strip() and said.strip()[0] not in "[{":
         warn(f"nothing found in what '{fan_out.source}' says: {_head(said)}")
     return findings if fan_out.group_by is None else grouped_by(fan_out.group_by, findings)

@@ -1,12 +1,16 @@
 """Which files a fan-out goes over, on true folders."""
 
+import json
 import os
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from llm_orc.config.tree import MAX_BYTES, Tree
 from llm_orc.domain.message import FailedError
+from llm_orc.domain.tree import names_of
 
 FILES = {
     "README.md": "read",
@@ -113,6 +117,73 @@ def test_a_pattern_that_finds_nothing_fails_unless_another_finds_something(here:
         found(here, "*.rs", "lib/**")
     assert (str(caught.value), caught.value.failure.hint) == ("not_found: no file matches '*.rs', 'lib/**'", f"looked from {here}")
     assert Tree(here, str(here)).find(["*.rs", "*.md"], None).warnings == ("no file matches '*.rs'",)
+
+
+@pytest.mark.parametrize(
+    "name", [" two  blanks ", "a\nb", 'say "hi"', "größe 漢字", "tab\there", "back\\slash", "\x0b", "\u2028", "-x", "\x07\x0c"]
+)
+def test_any_name_is_found_as_git_lists_it_and_as_json(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("x")
+    (tmp_path / "plain").write_text("y")
+    git("init", "-q", ".", cwd=tmp_path)
+    git("add", ".", cwd=tmp_path)
+    listed = git("ls-files", cwd=tmp_path)
+    assert sorted(found(tmp_path, *names_of(listed))) == sorted([name, "plain"])
+    assert found(tmp_path, *names_of(json.dumps([name]))) == [name]
+    assert found(tmp_path, *names_of(f"plain\r\n{listed}")) == ["plain", name]
+
+
+def git(*arguments: str, cwd: Path) -> str:
+    return subprocess.run(["git", *arguments], cwd=cwd, capture_output=True, text=True, check=True).stdout
+
+
+def test_links_out_of_a_project_that_nobody_trusts_lead_nowhere(here: Path) -> None:
+    (here.parent / "secret.txt").write_text("secret")
+    (here / "src/link.py").symlink_to(here.parent / "secret.txt")
+    (here / "up").symlink_to(here.parent)
+    (here / "src/same.py").symlink_to(here / "src/a.py")
+
+    def unseen(*names: str) -> tuple[list[str], tuple[str, ...]]:
+        files, warnings = Tree(here, str(here), lambda: False).find(names, None)
+        return [file.path for file in files], warnings
+
+    assert unseen("src/*.py") == (["src/[x].py", "src/a.py", "src/same.py"], ("passed over, outside of the project: src/link.py",))
+    for name in ("src/link.py", "up/secret.txt"):
+        (file,) = Tree(here, str(here), lambda: False).find([name], None).files
+        with pytest.raises(FailedError) as caught:
+            file.read()
+        assert str(caught.value) == f"permission: '{name}' lies outside of the project"
+        assert caught.value.failure.hint == "it is reached by a link; if you know what is in this project: llm-orc trust ."
+    assert Tree(here, str(here), lambda: False).find(["../secret.txt"], None).files[0].read() == "secret"
+    assert Tree(here, str(here)).find(["src/link.py"], None).files[0].read() == "secret"
+
+
+def test_a_file_that_goes_meanwhile_fails_by_itself(here: Path) -> None:
+    files = Tree(here, str(here)).find(["src/*.py"], None).files
+    (here / "src/a.py").unlink()
+    (here / "src/[x].py").unlink()
+    (here / "src/[x].py").mkdir()
+    for file, why in zip(files, ("'src/[x].py' is a folder, not a file", "there is no file 'src/a.py'"), strict=True):
+        with pytest.raises(FailedError, match=re.escape(why)):
+            file.read()
+
+
+def test_a_file_has_one_name_however_it_is_spelt(here: Path) -> None:
+    (here / "link.py").symlink_to("src/a.py")
+    (here.parent / "beside").symlink_to(here)
+    (here / "hard.py").hardlink_to(here / "src/a.py")
+    name = Tree(here.parent / "beside", str(here)).naming()
+    spelt = [
+        "src/a.py",
+        "./src/a.py",
+        "src/../src//a.py",
+        "link.py",
+        "hard.py",
+        str(here / "src/a.py"),
+        str(here.parent / "beside/src/a.py"),
+    ]
+    assert {name(each) for each in spelt} == {"src/a.py"}
+    assert [name("gone.py"), name("./gone.py"), name("../x")] == ["gone.py", "gone.py", str(here.parent / "x")]
 
 
 def test_nothing_is_read_beyond_its_bounds(here: Path) -> None:

@@ -1,6 +1,7 @@
 """What linters, compilers and tests say, in whatever form they say it."""
 
 import json
+from posixpath import normpath
 from typing import Any
 
 import pytest
@@ -36,6 +37,10 @@ BANDIT = {"errors": [], "results": [{"filename": "./a.py", "line_number": 2, "is
 COMPILED = "cc a.c\nsrc/a.c:3:7: error: no ';'\nsrc/a.c:9: warning: unused\nin all 2 errors\n"
 
 
+def below(file: str) -> str:
+    return normpath(file).removeprefix("/work/")
+
+
 def told(findings: list[Item]) -> list[tuple[Any, ...]]:
     return [tuple(finding.parts[key] for key in ("file", "line", "message", "text")) for finding in findings]
 
@@ -65,11 +70,11 @@ def told(findings: list[Item]) -> list[tuple[Any, ...]]:
     ],
 )
 def test_it_reads(said: Any, findings: list[tuple[Any, ...]]) -> None:
-    assert told(findings_of(said, cwd="/work")) == findings
+    assert told(findings_of(said, naming=below)) == findings
 
 
 def test_what_else_was_told_is_kept() -> None:
-    (finding,) = findings_of(RUFF, cwd="/work")
+    (finding,) = findings_of(RUFF, naming=below)
     assert finding.parts["code"] == "F841"
     assert str(finding) == finding == "src/a.py:3: unused variable"
     assert [each.parts["rule"] for each in findings_of(json.dumps(SARIF))[:1]] == ["B602"]
@@ -99,12 +104,42 @@ def test_what_cannot_be_read_is_malformed(said: str, what: str) -> None:
 @pytest.mark.parametrize("written", ["a.py", "./a.py", "src/../a.py", "/work/a.py", "file:///work/a.py", "/work/src/..//a.py"])
 def test_no_two_workers_hold_one_file_under_two_names(written: str) -> None:
     findings = findings_of(
-        [{"file": "a.py", "message": "x"}, {"file": "b.py", "message": "y"}, {"file": written, "message": "z"}], cwd="/work"
+        [{"file": "a.py", "message": "x"}, {"file": "b.py", "message": "y"}, {"file": written, "message": "z"}], naming=below
     )
     first, second = grouped_by("file", findings)
     assert (first.parts["file"], first.parts["message"], first) == ("a.py", "x\nz", "a.py: x\na.py: z")
     assert [each["message"] for each in first.parts["findings"]] == ["x", "z"]
     assert second.parts["file"] == "b.py"
+
+
+PYTEST = """\
+    def test_total():
+>       assert total([1, 2]) == 3
+E       assert 2 == 3
+E        +  where 2 = total([1, 2])
+
+tests/test_shop.py:5: AssertionError
+=========================== short test summary info ============================
+FAILED tests/test_shop.py::test_total - assert 2 == 3
+"""
+SHORT = """\
+tests/test_shop.py:5: in test_total
+    assert total([1, 2]) == 3
+E   assert 2 == 3
+shop.c:7:3: error: expected ';'
+    7 |   return x
+      |           ^
+done
+"""
+
+
+def test_what_belongs_to_a_finding_is_part_of_its_text() -> None:
+    (failed,) = findings_of(PYTEST)
+    assert (failed.parts["file"], failed.parts["line"], failed.parts["message"]) == ("tests/test_shop.py", 5, "AssertionError")
+    assert failed == "E       assert 2 == 3\nE        +  where 2 = total([1, 2])\n\ntests/test_shop.py:5: AssertionError"
+    first, second = findings_of(SHORT)
+    assert first == "tests/test_shop.py:5: in test_total\n    assert total([1, 2]) == 3\nE   assert 2 == 3"
+    assert (second.parts["message"], second.count("\n")) == ("error: expected ';'", 2)
 
 
 def test_they_are_grouped_by_whatever_was_told() -> None:

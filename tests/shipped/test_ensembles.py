@@ -32,6 +32,10 @@ SHIPPED = {
     "debate": ("", rf"(?s){EXTRACT}.*\d+: A program should never be rewritten from scratch\."),
     "council": ("", rf"(?s){EXTRACT}.*\d+: "),
     "summarize-long": (STORY, rf"(?s){EXTRACT}.*\d+: .*(?:212|smoke|Friday|12:40)"),
+    "review-files": (
+        f"{ENSEMBLES}/examples/shop.py",
+        rf"(?s)^{EXTRACT}.*# File by file\n\n\d+ findings in .*shop\.py \(Python, 86 lines\)",
+    ),
     "map-reduce": (STORY, rf"(?s){EXTRACT}.*\d+: "),
     "cascade": ("", rf"(?s){EXTRACT}.*\*careful: the grader gave no verdict\*.*\n---\n1 of 1 went to the careful model \(100%\)"),
     "cascade-check": ("", r'^\[\{"ok": true, "why": ""\}, \{"ok": false, "why": "it says'),

@@ -3,21 +3,15 @@
 import json
 import re
 
-from tests.project import NewProject, Project
+from tests.project import NewProject
 from tests.servers.fixtures import NewServer
-from tests.servers.openai import Line, OpenAIServer, Scripted, prompt_of
+from tests.servers.openai import Line, Scripted, prompt_of
 from tests.servers.wire import Received
+from tests.shipped.serving import project_at, prompts
 
 WINDOW = 4_096
-TIERS = ("default", "fast", "careful")
 PARAGRAPHS = [f"Paragraph {number} of the minutes. " + f"Somebody spoke of thing {number}. " * 40 for number in range(300)]
 TEXT = "\n\n".join(PARAGRAPHS)
-
-
-def project_at(project: NewProject, server: OpenAIServer, more: str = "", **files: str) -> Project:
-    """A project whose tiers are all at the server."""
-    profile = f"provider: openai-compatible\nmodel: model\nbase_url: {server.base_url}\n{more}"
-    return project({**{f".llm-orc/profiles/{name}.yaml": profile for name in TIERS}, **files})
 
 
 def notes_on(prompt: str) -> str:
@@ -51,7 +45,7 @@ class Reader:
 def test_a_text_of_many_windows_is_read_whole_and_reduced_to_one(project: NewProject, openai_server: NewServer) -> None:
     model = Reader()
     server = openai_server(model, latency=0.02)
-    outcome = project_at(project, server, "max_parallel: 3\n").run("invoke", "summarize-long", "--output-format", "json", stdin=TEXT)
+    outcome = project_at(project, server, more="max_parallel: 3\n").run("invoke", "summarize-long", "--output-format", "json", stdin=TEXT)
     assert outcome.code == 0, outcome.err
     assert len(TEXT.encode()) / 4 > 20 * WINDOW
     assert model.kinds.count("read") >= 30
@@ -70,8 +64,7 @@ def test_a_part_that_nobody_could_read_is_a_gap_and_is_said(project: NewProject,
     outcome = here.run("invoke", "summarize-long", stdin=TEXT)
     assert outcome.code == 3, outcome.err
     assert re.search(r"notes\[\d+\].*invalid_request", outcome.err)
-    told = [prompt for request in server.chats if "[no reply from notes[" in (prompt := prompt_of(request.json))]
-    assert "Merge these notes" in told[0]
+    assert "Merge these notes" in prompts(server, "[no reply from notes[")[0]
 
 
 def test_the_question_goes_to_everybody(project: NewProject, openai_server: NewServer) -> None:
@@ -79,13 +72,13 @@ def test_the_question_goes_to_everybody(project: NewProject, openai_server: NewS
     here = project_at(project, server)
     outcome = here.run("invoke", "summarize-long", "--var", "question=Who paid?", "--var", "words=99", stdin="It was Ann.")
     assert (outcome.code, outcome.out) == (0, "notes\n"), outcome.err
-    prompts = [prompt_of(request.json) for request in server.chats]
-    assert [prompt.count("Who paid?") for prompt in prompts] == [1, 1, 1]
-    assert "in at most 99 words" in prompts[-1]
+    sent = prompts(server)
+    assert [prompt.count("Who paid?") for prompt in sent] == [1, 1, 1]
+    assert "in at most 99 words" in sent[-1]
 
 
 def test_a_plan_says_how_many_calls_there_will_be(project: NewProject, openai_server: NewServer) -> None:
-    here = project_at(project, openai_server(), "price: {input: 1, output: 2}\nmax_tokens: 1000\n")
+    here = project_at(project, openai_server(), more="price: {input: 1, output: 2}\nmax_tokens: 1000\n")
     here.write("long.txt", TEXT)
     plan = here.run("plan", "summarize-long", "-f", "long.txt").out
     assert re.search(r"piece of \{\{ input \}\} with at most 3,000 tokens, 100 repeated, gathered as list; 3\d children at most", plan), (
