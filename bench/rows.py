@@ -27,6 +27,17 @@ agents:
     prompt: "<wait 0.1> {{{{ item }}}}"
 """
 
+GOES_ON = """\
+name: {name}
+agents:
+  - name: each
+    model_profile: embedded
+    fan_out: {{items: "{{{{ range({count}) | list }}}}", max_parallel: 200}}
+    prompt: "{{{{ item }}}}"
+  - {{name: left, provider: anthropic, model: far-away, prompt: "{{{{ input }}}}"}}
+"""
+"""Begun offline, where `left` is skipped, and decided again whenever the run is gone on with."""
+
 
 def start(name: str, budget: float, floor_program: str, *arguments: str) -> Row:
     """How long a command takes that does next to nothing."""
@@ -155,6 +166,28 @@ def store(at: Workshop) -> list[Result]:
     return [held(result, at, Taken(command, ours, floor, beside))]
 
 
+def goes_on(at: Workshop) -> list[Result]:
+    """What 10,000 nodes that stand add to going on with a run, against reading what was kept of them."""
+    commands = {count: _begun(at, count) for count in (1, 10_000)}
+    floor = at.floor("events.py", str(at.project / "kept10000/.llm-orc/store"), read=True)
+    small, large, beside = at.in_turn(commands[1], commands[10_000], floor, times=3)
+    bare = f"{median(beside, 'events'):.0f} events, which take {median(beside):.2f} s to be read and parsed"
+    note = f"{median(large):.2f} s and {median(large, 'peak_mb'):.0f} MB in all; {bare}"
+    value = (median(large) - median(small)) / 10_000 * 1000
+    result = Result("resume", "runs resume: time per node that stands, of 10,000", 1.0, "ms", value, tolerance=0.3, note=note)
+    return [held(result, at, Taken(commands[10_000], large, floor, beside))]
+
+
+def _begun(at: Workshop, count: int) -> Command:
+    """Begin a run in a folder of its own; the command that goes on with it."""
+    begun = at.ensemble(f"kept{count}", GOES_ON.format(name=f"kept{count}", count=count), "--offline", "--output-format", "json")
+    folder = at.project / f"kept{count}"
+    folder.mkdir()
+    (folder / ".llm-orc").mkdir()
+    at.run(replace(begun, arguments=(*begun.arguments[:3], f"../{begun.arguments[3]}", *begun.arguments[4:]), cwd=folder))
+    return Command(("-m", "llm_orc", "runs", "resume", "last", "-o", "/dev/null", "--force"), folder)
+
+
 ROWS: Mapping[str, Row] = {
     "version": start("version", 1.3, "start.py", "--version"),
     "help": start("help", 1.3, "start.py", "--help"),
@@ -170,5 +203,6 @@ ROWS: Mapping[str, Row] = {
     "fan-out": fan_out,
     "loading": loading,
     "store": store,
+    "resume": goes_on,
     **PROVIDER_ROWS,
 }

@@ -1,6 +1,5 @@
 """A plan as JSON, from which the same plan can be made again without a file being there: what was read, chosen and settled, never a key."""
 
-from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
@@ -163,6 +162,8 @@ def _ensemble(kept: Mapping[str, Any], files: Files) -> Ensemble:
 
 
 def _attachment(kept: Mapping[str, Any]) -> Attachment:
+    from base64 import b64decode  # few runs have files that go along
+
     return Attachment(kept["name"], kept["media_type"], b64decode(kept["data"]), kept["path"])
 
 
@@ -176,6 +177,8 @@ def _plain(value: Any) -> Any:
         case str():
             return str(value)
         case Attachment():
+            from base64 import b64encode
+
             data = b64encode(value.data).decode()
             return {"name": value.name, "media_type": value.media_type, "data": data, "path": value.path}
         case Mapping():
