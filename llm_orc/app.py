@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -45,6 +45,7 @@ from llm_orc.models.registry import Models
 if TYPE_CHECKING:
     from llm_orc.credentials.index import Store
     from llm_orc.credentials.keychain import Keychain
+    from llm_orc.domain.reuse import Replies
     from llm_orc.models.auto import Choice
     from llm_orc.models.auto import Wanted as Tier
     from llm_orc.store.kept import Kept
@@ -250,7 +251,8 @@ class Session:
             fold(run, event)
             told.tell(event)
 
-        means = self._means(stream=stream, shown=shown, keep=journal.keep if journal else None)
+        replies = self.kept.replies(run_id, self.plan.ensemble.name) if self.kept and self._reuses(drafts=True) else None
+        means = self._means(stream=stream, shown=shown, keep=journal.keep if journal else None, replies=replies)
         for profile in filter(self._reachable, self.plan.profiles()):
             self.models.ready(profile)
         self._stop = loop.create_future()
@@ -259,9 +261,26 @@ class Session:
         finally:
             if journal is not None:
                 journal.close()
+            if replies is not None:
+                replies.close()  # now the run is there that they are for
         return run
 
-    def _means(self, *, stream: bool, shown: str, keep: Keep | None) -> Means:
+    def _reuses(self, *, drafts: bool = False) -> bool:
+        return self.plan.reuses(usually=self.layers.settings.cache, drafts=drafts)
+
+    def forgets(self) -> Iterator[Problem]:
+        """A warning where replies are to be used again, and there is nowhere to keep them."""
+        if (self.kept is None or self.kept.store is None) and self._reuses():
+            hint = "they are kept in the store, with the runs: leave out --no-store and store: off"
+            yield Problem("replies are reused within this run only", hint="" if self.kept else hint, warning=True)
+
+    def _means(self, *, stream: bool, shown: str, keep: Keep | None, replies: "Replies | None") -> Means:
+        reuse = None
+        if self._reuses(drafts=True):
+            from llm_orc.domain.reuse import Unkept
+            from llm_orc.engine.reuse import Reuse
+
+            reuse = Reuse(replies or Unkept(), usually=self.layers.settings.cache)
         return Means(
             self.models.ask,
             self.models.endpoint,
@@ -277,6 +296,7 @@ class Session:
             draft=self._drafted,
             tree=tree_of(self.layers),
             keep=keep,
+            reuse=reuse,
         )
 
     def stop(self, cause: Cause) -> None:

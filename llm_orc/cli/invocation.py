@@ -166,6 +166,7 @@ class Call:
             warn(self.terminal, self.unkept)
             self.said = len(self.unkept)
             self.is_kept = session.kept is not None and session.kept.store is not None
+        warn(self.terminal, session.forgets())
 
     def _unlock(self, session: Session) -> None:
         """Ask for the passphrase of the vault, where a key in it is needed and a person is there."""

@@ -8,6 +8,7 @@ from llm_orc.cli.commands import app as new_app
 from llm_orc.cli.commands import examples
 from llm_orc.cli.options import (
     Attach,
+    Cache,
     Ensemble,
     FailOn,
     Files,
@@ -51,6 +52,7 @@ def invoke(
     profile: Profiles = [],  # noqa: B006
     max_parallel: MaxParallel = "",
     max_cost: MaxCost = "",
+    cache: Cache = None,
     stream: Stream = False,
     offline: _Offline = False,
     fail_on: FailOn = "",
@@ -69,7 +71,7 @@ def invoke(
     from llm_orc.cli.invocation import Wanted, carried_out
     from llm_orc.cli.planning import choices_of
 
-    choices = choices_of(var, only, profile, no_deps=no_deps, max_parallel=max_parallel, max_cost=max_cost)
+    choices = choices_of(var, only, profile, no_deps=no_deps, max_parallel=max_parallel, max_cost=max_cost, cache=cache)
     wanted = Wanted(output_format, output, fail_on, force=force, stream=stream, offline=offline, verbose=verbose, keep=not no_store)
     given = Given(text, tuple(file), stdin=not no_stdin and FROM_STDIN not in attach, attached=tuple(attach))
     return carried_out(ctx.obj, ensemble, choices, given, wanted)

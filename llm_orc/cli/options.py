@@ -53,6 +53,10 @@ Output = Annotated[
 ]
 Force = Annotated[bool, typer.Option("--force", help="With -o: replace the file.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say when each agent ends; in JSON, print long prompts whole.")]
+Cache = Annotated[
+    bool | None,
+    typer.Option("--cache/--no-cache", help="Reuse replies to equal requests, or none, whatever is written.", show_default=False),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

@@ -7,7 +7,7 @@ import typer
 
 from llm_orc.cli.commands import app as new_app
 from llm_orc.cli.commands import examples
-from llm_orc.cli.options import Attach, Ensemble, Files, Json, MaxCost, MaxParallel, NoDeps, Only, Profiles, Var, refuse_empty
+from llm_orc.cli.options import Attach, Cache, Ensemble, Files, Json, MaxCost, MaxParallel, NoDeps, Only, Profiles, Var, refuse_empty
 from llm_orc.domain.problem import ProblemError
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def plan(
     profile: Profiles = [],  # noqa: B006
     max_parallel: MaxParallel = "",
     max_cost: MaxCost = "",
+    cache: Cache = None,
     json: Json = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show long prompts whole.")] = False,
 ) -> int:
@@ -52,7 +53,7 @@ def plan(
     from llm_orc.cli.planning import choices_of, planned_from, warn, with_attachments
 
     terminal: Terminal = ctx.obj
-    choices = choices_of(var, only, profile, no_deps=no_deps, max_parallel=max_parallel, max_cost=max_cost)
+    choices = choices_of(var, only, profile, no_deps=no_deps, max_parallel=max_parallel, max_cost=max_cost, cache=cache)
     layers, planned = planned_from(terminal, ensemble, with_attachments(terminal, choices, attach))
     given = read_input(terminal, Given(text, tuple(file))) or None
     warn(terminal, layers.warnings)

@@ -75,7 +75,16 @@ def is_offline(terminal: Terminal, *, given: bool) -> bool:
     return given or terminal.where.env.get("LLM_ORC_OFFLINE", "") not in ("", "0", "false", "no")
 
 
-def choices_of(var: Sequence[str], only: str, profile: Sequence[str], *, no_deps: bool, max_parallel: str, max_cost: str = "") -> "Choices":
+def choices_of(
+    var: Sequence[str],
+    only: str,
+    profile: Sequence[str],
+    *,
+    no_deps: bool,
+    max_parallel: str,
+    max_cost: str = "",
+    cache: bool | None = None,
+) -> "Choices":
     """What the flags choose; raises ProblemError."""
     from llm_orc.domain.plan import Choices
 
@@ -97,7 +106,8 @@ def choices_of(var: Sequence[str], only: str, profile: Sequence[str], *, no_deps
         problems.append(Problem("--only names no agent", hint="--only a,b"))
     if problems:
         raise ProblemError(*problems)
-    return Choices(variables, agents, no_deps, of_all[0] if of_all else None, of_one, int(max_parallel) if max_parallel else None, dollars)
+    most = int(max_parallel) if max_parallel else None
+    return Choices(variables, agents, no_deps, of_all[0] if of_all else None, of_one, most, dollars, cache=cache)
 
 
 def with_attachments(terminal: Terminal, choices: "Choices", names: Sequence[str]) -> "Choices":

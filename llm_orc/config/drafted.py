@@ -43,7 +43,7 @@ def drafted(text: str, planned: PlannedAgent, parent: Plan, layers: Layers) -> P
             raise ProblemError(Problem(f"ensembles nest deeper than {MAX_DEPTH}: {' -> '.join((*parent.trail, planned.name))}"))
         ensemble = _ensemble_in(text, _author(planned), planned.name)
         around = layers if parent.ensemble.source.file.startswith("<") else layers.around(parent.ensemble.source.file)
-        choices = Choices(getattr(planned.agent, "parameters", {}), profile=parent.profile)
+        choices = Choices(getattr(planned.agent, "parameters", {}), profile=parent.profile, cache=parent.cache)
         plan = resolve(ensemble, around.profiles, around.ensembles, choices, layers.default_profile, parent.trail)
         if refused := [*_chosen(ensemble), *_beyond(plan), *plan.untrusted]:
             raise ProblemError(*refused)

@@ -11,7 +11,6 @@ from llm_orc.config.expansion import expand
 from llm_orc.config.folders import PROJECT, Folder, FolderFiles
 from llm_orc.config.reading import Document, parse, reason
 from llm_orc.config.secrets import refuse_keys
-from llm_orc.config.unbuilt import UNBUILT
 from llm_orc.config.written import screen, validated
 from llm_orc.domain.ensemble import Limits
 from llm_orc.domain.keeping import Keeping
@@ -54,6 +53,8 @@ class Settings(Read):
     """The format of results when neither flag nor ensemble says one."""
     store: Literal["on", "off"] | Keeping = "on"
     """Whether runs are kept: on, off, or where and how many."""
+    cache: bool = False
+    """Whether replies are used again where no ensemble, agent or profile says so or not."""
     trusted_hosts: tuple[str, ...] = ()
     """Servers, as scheme://host:port, that may be sent the key of a provider; in the user's own config.yaml only."""
 
@@ -138,15 +139,11 @@ def read_environment(env: Mapping[str, str]) -> tuple[list[Config], list[Problem
     known: dict[str, KeyPath] = {f"{PREFIX}{key.upper()}": (key,) for key in Settings.model_fields}
     known |= {f"{PREFIX}LIMITS_{key.upper()}": ("limits", key) for key in Limits.model_fields}
     for variable in sorted(name for name in env if name.startswith(PREFIX) and env[name]):
-        if variable.removeprefix(PREFIX).lower() in UNBUILT["config"]:
-            problems.append(Problem(f"'{variable}' is not supported yet", hint="leave it out"))
-        elif variable in known:
+        if variable in known:
             found.append(_from_variable(variable, known[variable], env[variable]))
         elif variable not in _NOT_SETTINGS:
             hint = nearest(variable, [*known, *_NOT_SETTINGS])
             problems.append(Problem(f"the environment variable {variable} means nothing here", hint=hint, warning=True))
-    if not all(problem.warning for problem in problems):
-        raise ProblemError(*problems)
     return found, problems
 
 

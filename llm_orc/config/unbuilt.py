@@ -6,21 +6,14 @@ from llm_orc.config.reading import Document
 from llm_orc.domain.problem import KeyPath
 
 UNBUILT: dict[str, tuple[str, ...]] = {
-    "agent": (
-        "context",
-        "cache",
-        "pure",
-    ),
-    "ensemble": ("cache",),
+    "agent": ("context",),
+    "ensemble": (),
     "limits": (),
     "fan_out": (),
-    "synthesis": (
-        "context",
-        "cache",
-    ),
+    "synthesis": ("context",),
     "document": (),
-    "profile": ("cache",),
-    "config": ("cache",),
+    "profile": (),
+    "config": (),
 }
 """By where they stand; `defaults` takes those of an agent. Whoever builds one deletes its row."""
 

@@ -129,7 +129,22 @@ class ModelAgent(Prompted, Asking):
         return self
 
 
-class ScriptAgent(Common):
+class Running(Common):
+    """The keys of agents that run a program."""
+
+    pure: bool = False
+    """Whether what it says depends on nothing but what it is handed, so that it may be used again instead of running it anew."""
+    cache: bool | None = None
+    """Whether what it said is used again, where it is `pure`."""
+
+    @model_validator(mode="after")
+    def _reused_only_if_pure(self) -> Self:
+        if self.cache and not self.pure:
+            raise ValueError(f"'cache' goes with 'pure: true': a {self.body} that does more than reply has to run")
+        return self
+
+
+class ScriptAgent(Running):
     """An agent whose body is a script: a JSON object on stdin, JSON or text on stdout."""
 
     script: Annotated[str, Field(min_length=1)]
@@ -147,7 +162,7 @@ class ScriptAgent(Common):
         return "script"
 
 
-class CommandAgent(Prompted):
+class CommandAgent(Prompted, Running):
     """An agent whose body is a command, run without a shell; its stdin is its prompt, else the input."""
 
     command: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_runnable)]
@@ -338,6 +353,8 @@ class Ensemble(Read):
     """Keys written on every agent where they are legal."""
     execution: Literal["overlapping", "phased"] = "overlapping"
     """Phased makes each phase a barrier."""
+    cache: bool | None = None
+    """Whether replies are used again where neither the agent nor `defaults` says so or not."""
     limits: Limits = Limits()
     """Bounds on the whole run."""
     output_format: str | None = None

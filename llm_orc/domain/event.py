@@ -110,6 +110,27 @@ class Received(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Missed(Event):
+    """No kept reply answers a call, though one does that is nearly the same: what of it has changed."""
+
+    node: str
+    changed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reused(Event):
+    """A reply that is there already serves a node: nothing was sent for it, and this is what it took when it was made."""
+
+    node: str
+    usage: Usage = NO_USAGE
+    cost: float | None = None
+    """US dollars; None where the model has no known price."""
+    profile: str = ""
+    provider: str = ""
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Loading(Event):
     """The server loads the model first; told by a provider, and no agent's clock counts the time until `Loaded`."""
 
@@ -237,6 +258,8 @@ Happening = (
     | Started
     | Sent
     | Received
+    | Missed
+    | Reused
     | FellBack
     | Repairing
     | Delta

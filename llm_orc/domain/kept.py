@@ -69,6 +69,8 @@ class KeptNode:
     model: str
     items: int | None
     """How many children a fan-out will have."""
+    cached: bool
+    """Whether its reply was there already."""
     children: int
     """So many are there."""
     ended: int
@@ -121,6 +123,7 @@ def _row(run: Run, node: Node, number: int, depth: int) -> KeptNode:
         node.usage.total,
         node.model,
         node.expected,
+        node.cached,
         len(below),
         sum(status not in {"pending", "running"} for status in below),
         below.count("failed"),

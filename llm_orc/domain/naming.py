@@ -129,3 +129,19 @@ def compared(agent: Agent, path: KeyPath) -> list[tuple[str, KeyPath]]:
     """The profiles that a fan-out compares, each with its place."""
     names = agent.fan_out.profiles if isinstance(agent.fan_out, FanOut) else None
     return [(name, (*path, "fan_out", "profiles", index)) for index, name in enumerate(names or ())]
+
+
+def with_defaults(agent: Agent, ensemble: Ensemble, choices: Choices) -> Agent:
+    """The agent with what the ensemble says for all of them, where it says nothing itself, and what the caller chose."""
+    defaults, known = ensemble.defaults, type(agent).model_fields
+    given = {key: value for key in defaults.model_fields_set if key in known and (value := getattr(defaults, key)) is not None}
+    if isinstance(agent, ModelAgent) and (agent.model or agent.model_profile):
+        given.pop("model_profile", None)
+    if ensemble.cache is not None and "cache" in known:
+        given.setdefault("cache", ensemble.cache)
+    changes = {key: value for key, value in given.items() if key not in agent.model_fields_set}
+    if isinstance(agent, ModelAgent) and "options" in given:
+        changes["options"] = defaults.options | agent.options
+    if choices.cache is not None and "cache" in known:
+        changes["cache"] = choices.cache
+    return agent.model_copy(update=changes) if changes else agent

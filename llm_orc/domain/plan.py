@@ -36,6 +36,8 @@ class Choices:
     max_cost: float | None = None
     attachments: tuple[Attachment, ...] = ()
     """Files that go along with the input, to whoever is sent it."""
+    cache: bool | None = None
+    """Whether replies are used again, whatever is written."""
 
 
 class Chosen(NamedTuple):
@@ -220,6 +222,8 @@ class Plan:
     """The ensembles that led here, this one last."""
     profile: str | None = None
     """The profile that the caller chose for every agent."""
+    cache: bool | None = None
+    """Whether the caller chose that replies are used again."""
     attached: tuple[Attachment, ...] = ()
     """Files that go along with the input."""
 
@@ -288,6 +292,19 @@ class Plan:
             return profile.model_copy(update={"provider": each.provider, "model": each.model, "base_url": None}) if each else profile
 
         return replace(self.with_profiles(settled), basis=replace(self.basis, tiers=(*self.basis.tiers, *known.values())))
+
+    def reuses(self, *, usually: bool, drafts: bool = False) -> bool:
+        """Whether any reply may be used again, `usually` where nothing is said of it; `drafts`: or nobody knows before the run."""
+        if any(usually if each.cache is None else each.cache for each in self.profiles()):
+            return True
+        for planned in self.agents.values():
+            said: bool | None = getattr(planned.agent, "cache", None)
+            if getattr(planned.agent, "pure", False) and (usually if said is None else said):
+                return True
+            children = (planned.child, *(variant.child for variant in planned.variants))
+            if (drafts and planned.draft) or any(child.reuses(usually=usually, drafts=drafts) for child in children if child):
+                return True
+        return False
 
     def reads_input(self, asked: Callable[[Profile], bool] = lambda _: True) -> bool:
         """Whether a model that is asked, a command, function or child works on the input, so that an empty one is a mistake."""

@@ -39,6 +39,8 @@ class Parameters(Read):
     """How long an agent may take, from its first slot on."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Passed to the provider as they are."""
+    cache: bool | None = None
+    """Whether a reply to the same request is used again, instead of asking for it anew."""
 
 
 class Profile(Parameters):
@@ -106,3 +108,5 @@ class Endpoint:
     """Whether calls for one model are grouped, because loading another is slow."""
     local: bool = False
     """Whether it is on this machine, so that nothing leaves it and it costs nothing."""
+    address: str = ""
+    """Wire format and base URL, whoever asks: where equal requests have equal replies. Empty: the profile says all of it."""

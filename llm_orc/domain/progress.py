@@ -11,11 +11,13 @@ from llm_orc.domain.event import (
     FellBack,
     Loaded,
     Loading,
+    Missed,
     Produced,
     Queued,
     Received,
     Repairing,
     Retrying,
+    Reused,
     Sent,
     Skipped,
     Started,
@@ -27,7 +29,22 @@ from llm_orc.domain.use import EndpointUse, Spending
 if TYPE_CHECKING:
     from llm_orc.domain.run import Node, Run
 
-OfNode = Waiting | Started | Sent | Received | FellBack | Repairing | Delta | Produced | Answered | Failed | Skipped | Cancelled
+OfNode = (
+    Waiting
+    | Started
+    | Sent
+    | Received
+    | Missed
+    | Reused
+    | FellBack
+    | Repairing
+    | Delta
+    | Produced
+    | Answered
+    | Failed
+    | Skipped
+    | Cancelled
+)
 
 
 def go_on_with(run: "Run", node: "Node", event: OfNode) -> None:
@@ -40,7 +57,7 @@ def go_on_with(run: "Run", node: "Node", event: OfNode) -> None:
             node.status, node.started_at = "running", event.at
             node.prompt, node.profile, node.provider, node.model = event.prompt, event.profile, event.provider, event.model
             node.expected = event.items
-        case Sent() | Received() | FellBack() | Repairing():
+        case Sent() | Received() | Missed() | Reused() | FellBack() | Repairing():
             _exchange(run, node, event)
         case Delta():
             (node.thinking if event.thinking else node.pieces).append(event.text)
@@ -90,7 +107,7 @@ def _go_on(run: "Run", node: "Node", at: float) -> None:
     node.waiting_for, node.waiting_at, node.waiting_since = "", "", None
 
 
-def _exchange(run: "Run", node: "Node", event: Sent | Received | FellBack | Repairing) -> None:
+def _exchange(run: "Run", node: "Node", event: Sent | Received | Missed | Reused | FellBack | Repairing) -> None:
     _go_on(run, node, event.at)
     _land(run, node)
     match event:
@@ -104,6 +121,11 @@ def _exchange(run: "Run", node: "Node", event: Sent | Received | FellBack | Repa
         case Received():
             node.taken = event.usage.total
             _spend(run, node, event)
+        case Missed():
+            node.changed = event.changed
+        case Reused():
+            node.cached, node.profile, node.provider, node.model = True, event.profile, event.provider, event.model
+            _save(run, node, event)
         case FellBack():
             node.fell_back.append((event.instead_of or node.profile or node.model, event.failure))
             _void(node)
@@ -152,6 +174,14 @@ def _spend(run: "Run", node: "Node", event: Received) -> None:
             spender.cost = (spender.cost or 0.0) + cost
     for each in _with_parents(run, node) if cost is None else ():
         each.unpriced = True
+
+
+def _save(run: "Run", node: "Node", event: Reused) -> None:
+    run.reused += 1
+    for spender in _spenders(run, node):
+        spender.cost = spender.cost or 0.0  # nothing was spent, and that is known
+        spender.saved = spender.saved or Spending()
+        spender.saved.add(event.usage, event.cost)
 
 
 def _charge(run: "Run", node: "Node", dollars: float) -> None:

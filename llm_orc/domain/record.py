@@ -28,6 +28,17 @@ def record_of(event: Happening) -> Record:
     return {EVENT: name, "at": event.at, **_written(keys, event)}
 
 
+def record_of_reply(reply: Reply) -> Record:
+    """A reply by its keys."""
+    return _written(_REPLY, reply)
+
+
+def reply_of(record: Mapping[str, Any]) -> Reply:
+    """The reply that was written so; raises as `event_of` does."""
+    reply: Reply = _made(Reply, _REPLY, record)
+    return reply
+
+
 def name_of(event: Happening) -> str:
     """What kind of event it is, as JSON has it: `run_started`."""
     return _NAMED[type(event)][0]
@@ -119,3 +130,4 @@ _NAMED: Mapping[Any, tuple[str, tuple[_Key, ...]]] = {
     kind: (_WORD.sub("_", kind.__name__).lower(), _keys(kind)) for kind in get_args(Happening)
 }
 _KINDS = {name: (kind, keys) for kind, (name, keys) in _NAMED.items()}
+_REPLY = _keys(Reply)

@@ -22,7 +22,7 @@ from llm_orc.domain.fan_out import FanOut
 from llm_orc.domain.faults import faults_of, faults_of_synthesis
 from llm_orc.domain.graph import cycles_of, phases_of
 from llm_orc.domain.message import Attachment
-from llm_orc.domain.naming import Naming, compared
+from llm_orc.domain.naming import Naming, compared, with_defaults
 from llm_orc.domain.plan import MAX_DEPTH, Choices, Plan, PlannedAgent, Variant
 from llm_orc.domain.problem import KeyPath, Problem, ProblemError
 from llm_orc.domain.profile import DefaultProfile, Profile
@@ -84,7 +84,7 @@ class _Resolution(Naming):
         variables, faults = typed_variables(self.ensemble, self.choices.variables)
         self.problems += faults
         self._check_names()
-        agents = {agent.name: self._planned(self._with_defaults(agent)) for agent in self.ensemble.agents}
+        agents = {agent.name: self._planned(with_defaults(agent, self.ensemble, self.choices)) for agent in self.ensemble.agents}
         agents |= self._model_synthesis(agents)
         self.problems += wrong_choices(self.ensemble, agents, self.choices)
         agents, missing = chosen(agents, self.choices)
@@ -113,6 +113,7 @@ class _Resolution(Naming):
             titles=titles,
             trail=self.trail,
             profile=self.choices.profile,
+            cache=self.choices.cache,
             attached=self.choices.attachments,
         )
 
@@ -129,19 +130,6 @@ class _Resolution(Naming):
                 self.wrong(f"a second agent named '{agent.name}'", path, f"the first is at {self.at(*self.paths[agent.name])}")
             elif twin != agent.name:
                 self.wrong(f"'{agent.name}' and '{twin}' are one name in templates", path, "templates write '-' as '_': rename one")
-
-    def _with_defaults(self, agent: Agent) -> Agent:
-        defaults = self.ensemble.defaults
-        given = {key: getattr(defaults, key) for key in defaults.model_fields_set}
-        given = {key: value for key, value in given.items() if value is not None and key in type(agent).model_fields}
-        if isinstance(agent, ModelAgent) and (agent.model or agent.model_profile):
-            given.pop("model_profile", None)
-        changes = {key: value for key, value in given.items() if key not in agent.model_fields_set}
-        if isinstance(agent, ModelAgent) and "options" in given:
-            changes["options"] = defaults.options | agent.options
-        if not changes:
-            return agent
-        return agent.model_copy(update=changes)
 
     def _planned(self, agent: Agent) -> PlannedAgent:
         path = self.paths[agent.name]
@@ -283,7 +271,7 @@ class _Resolution(Naming):
         if len(trail) > MAX_DEPTH + 1:
             self.wrong(f"ensembles nest deeper than {MAX_DEPTH}: " + " -> ".join(trail), spot)
             return None
-        choices = Choices(agent.parameters, profile=profile, attachments=attachments)
+        choices = Choices(agent.parameters, profile=profile, attachments=attachments, cache=self.choices.cache)
         child = _Resolution(ensemble, self.profiles, self.ensembles, choices, self.default, trail, self.basis)
         plan = child.plan()
         self.basis.ensembles[agent.ensemble] = plan.ensemble
@@ -304,7 +292,7 @@ class _Resolution(Naming):
         agent = ModelAgent.model_construct(
             **{**ModelAgent(name=SYNTHESIS, depends_on=leaves).__dict__, **given}, _fields_set={"name", "depends_on", *given}
         )
-        return {SYNTHESIS: self._planned(self._with_defaults(agent))}
+        return {SYNTHESIS: self._planned(with_defaults(agent, self.ensemble, self.choices))}
 
     def _phases(self, agents: Mapping[str, PlannedAgent]) -> tuple[tuple[str, ...], ...]:
         needs = needs_of(agents)

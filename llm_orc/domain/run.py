@@ -58,6 +58,12 @@ class Node:
     """Tokens of it that the last attempt took."""
     sent: int = 0
     """Requests so far, those of fallbacks and repairs included."""
+    cached: bool = False
+    """Whether its reply was there already, so that nothing was sent for it."""
+    changed: tuple[str, ...] = ()
+    """Of what was sent, the parts that differ from the nearest call whose reply is kept."""
+    saved: Spending | None = None
+    """What the replies that were there already took when they were made, children's included."""
     fell_back: list[tuple[str, Failure]] = field(default_factory=list)
     """Profiles that could not answer, in order, and why."""
     prompt: str = ""
@@ -130,6 +136,10 @@ class Run:
     """Models that were used and whose price is not known."""
     models: dict[str, Spending] = field(default_factory=dict)
     """What each model took."""
+    reused: int = 0
+    """Nodes whose replies were there already."""
+    saved: Spending | None = None
+    """What those took when they were made."""
     endpoints: dict[str, EndpointUse] = field(default_factory=dict)
     """By the name that people know a server by."""
     charged: float = 0.0
@@ -217,6 +227,7 @@ def _submit(run: Run, event: Submitted) -> None:
     if (before := run.nodes.get(event.node)) is not None:  # what it took is not undone by deciding it again
         node.children, node.earlier, node.waited, node.sent = before.children, before.seconds or 0.0, before.waited, before.sent
         node.usage, node.cost, node.unpriced, node.charged = before.usage, before.cost, before.unpriced, before.charged
+        node.saved = before.saved
     elif event.parent:
         run.nodes[event.parent].children.append(event.node)
     elif event.turn is not None:

@@ -1,13 +1,14 @@
 """What the four bodies of an agent do when it is its turn."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from operator import attrgetter
 from typing import Any, assert_never
 
 from llm_orc.domain.ensemble import CommandAgent, EnsembleAgent, FunctionAgent, ModelAgent, ScriptAgent
-from llm_orc.domain.event import Happening, Received, Sent, Started, Warned
+from llm_orc.domain.event import Happening, Received, Reused, Sent, Started, Warned
 from llm_orc.domain.files import NoFiles
 from llm_orc.domain.item import told
 from llm_orc.domain.message import NO_USAGE, Attachment, FailedError, Failure, Kind, Message, Outcome, Reply, Request, Tell, Usage
@@ -15,11 +16,13 @@ from llm_orc.domain.plan import PlannedAgent
 from llm_orc.domain.problem import ProblemError
 from llm_orc.domain.profile import Profile
 from llm_orc.domain.prompt import default_prompt
+from llm_orc.domain.reuse import Parts
 from llm_orc.domain.said import MISSING, Scope, as_json, json_or_none, said, selected, text_of
 from llm_orc.engine.asks import Turn, asking
 from llm_orc.engine.limits import Place
 from llm_orc.engine.means import Means
 from llm_orc.engine.programs import Program, run_program, surroundings
+from llm_orc.engine.pure import parts_of_command, parts_of_script
 
 _LARGE = 256 * 1024
 _SHORT = 1_000
@@ -135,17 +138,19 @@ class Call:
     async def _run_script(self, agent: ScriptAgent) -> Reply:
         program = self.planned.program or agent.script
         argv = [self.means.python, program] if program.endswith(".py") else [program]
-        handed = {
+        attachments = await self._attachments()
+        handed: dict[str, Any] = {
             "input": self._selected_text() if self._selects else self.scope.input,
             "parameters": agent.parameters or None,
             "dependencies": {name: self._told(self.scope.outcomes[name]) for name in self.planned.depends_on} or None,
             "item": None if self.scope.item is MISSING else told(self.scope.item),
             "variables": dict(self.scope.variables) or None,
-            "attachments": [_attached(each) for each in await self._attachments()] or None,
+            "attachments": [_attached(each) for each in attachments] or None,
         }
         size = len(self.scope.input) + sum(len(self.scope.outcomes[name].text) for name in self.planned.depends_on)
         stdin = await asyncio.to_thread(_encoded, handed) if size > _LARGE else _encoded(handed)
-        return await self._run(Program(agent.script, argv, str(self.means.cwd), surroundings(self.means.env, agent.env)), stdin)
+        run = Program(agent.script, argv, str(self.means.cwd), surroundings(self.means.env, agent.env))
+        return await self._said(agent, run, stdin, lambda: parts_of_script(agent, run, handed, attachments))
 
     def _told(self, outcome: Outcome) -> Mapping[str, Any]:
         """What a script hears of a dependency."""
@@ -170,15 +175,21 @@ class Call:
     async def _run_command(self, agent: CommandAgent) -> Reply:
         env = surroundings(self.means.env, agent.env)
         stdin = self.work()
-        return await self._run(
-            Program(agent.command[0], agent.command, str(self.means.cwd), env, agent.success_codes), stdin.encode(errors="replace")
-        )
+        run = Program(agent.command[0], agent.command, str(self.means.cwd), env, agent.success_codes)
+        return await self._said(agent, run, stdin.encode(errors="replace"), lambda: parts_of_command(agent, run, stdin))
 
-    async def _run(self, program: Program, stdin: bytes) -> Reply:
+    async def _said(self, agent: ScriptAgent | CommandAgent, program: Program, stdin: bytes, parts: Callable[[], Parts]) -> Reply:
+        """What it says now, or said before where it does nothing else."""
+        reuse = self.means.reuse
+        if reuse is None or not (agent.pure and reuse.wanted(agent.cache)):
+            return await self._run(program, stdin, self.tell)
+        return await reuse.said(self.id, self.turn, self.tell, parts, partial(self._run, program, stdin))
+
+    async def _run(self, program: Program, stdin: bytes, tell: Tell) -> Reply:
         from llm_orc.engine.artifacts import folder_of  # most plans only ask models
 
-        place, folder = Place(self.means.bounds.programs), folder_of(self.id, program.env, self.means.keep, self.tell)
-        async with self.turn.taken(self.tell, place), folder as env:
+        place, folder = Place(self.means.bounds.programs), folder_of(self.id, program.env, self.means.keep, tell)
+        async with self.turn.taken(tell, place), folder as env:
             return await run_program(replace(program, env=env), stdin)
 
     async def _call(self, agent: FunctionAgent) -> Reply:
@@ -212,6 +223,8 @@ class _Took:
                 self.usage += event.usage
                 if event.cost is not None:
                     self.cost = (self.cost or 0.0) + event.cost
+            case Reused():
+                self.cost = self.cost or 0.0
             case _:
                 pass
         self.say(event)

@@ -14,7 +14,7 @@ from llm_orc.domain.price import Pricing, least_tokens, likely_tokens
 from llm_orc.domain.profile import AUTO, Endpoint, Profile
 from llm_orc.engine.budgets import Budget, budgeted
 from llm_orc.engine.fallbacks import falling_back
-from llm_orc.engine.limits import Place, Stopwatch, running, turn
+from llm_orc.engine.limits import Place, Watch, running, turn
 from llm_orc.engine.means import Means
 from llm_orc.engine.retries import retried
 
@@ -29,7 +29,7 @@ class Turn:
     began: Started
     places: tuple[Place, ...] = ()
     """The bounds of the runs that it belongs to, from the inner to the outer."""
-    watches: tuple[Stopwatch, ...] = ()
+    watches: tuple[Watch, ...] = ()
     budgets: tuple[Budget, ...] = ()
     """Likewise."""
     shown: bool = False
@@ -69,11 +69,15 @@ def _asking_one(planned: PlannedAgent, profile: Profile, when: Turn, means: Mean
     ask = limited(means.ask(profile), when, means, _Terms(endpoint, card, pricing))
     ask = retried(budgeted(ask, when.budgets, pricing, card), planned.attempts, when)
     ask = fitting(ask, card)
-    if planned.schema is None:
-        return ask
-    from llm_orc.engine.schemas import validated
+    if planned.schema is not None:
+        from llm_orc.engine.schemas import validated
 
-    return validated(ask, planned.schema, when)
+        ask = validated(ask, planned.schema, when)
+    if means.reuse is None or not means.reuse.wanted(profile.cache):
+        return ask
+    from llm_orc.engine.reuse import remembered  # most replies are asked for
+
+    return remembered(ask, means.reuse, planned, when, endpoint, card.refuses, means.shown)
 
 
 def fitting(ask: Ask, card: ModelCard) -> Ask:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from threading import RLock
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple, Protocol, Self
 
 from llm_orc.domain.message import FailedError, Failure, Kind
 from llm_orc.domain.profile import Endpoint
@@ -105,6 +105,62 @@ class Stopwatch:
             self._timeout.reschedule(None)
 
 
+class Watch(Protocol):
+    """A clock, or several that are one for those who start and stop it."""
+
+    @property
+    def left(self) -> float | None:
+        """Seconds until it ends what it is the clock of; None where there is no end."""
+        ...
+
+    def run(self) -> None:
+        """A call begins."""
+        ...
+
+    def rest(self) -> None:
+        """A call ended."""
+        ...
+
+
+class Watches:
+    """The clocks of all who wait for one call: each ends only whose it is."""
+
+    def __init__(self) -> None:
+        self._holding = 0
+        self._of: dict[object, tuple[Watch, ...]] = {}
+
+    def join(self, who: object, watches: tuple[Watch, ...]) -> None:
+        """One more waits for it."""
+        self._of[who] = watches
+        for watch in watches * self._holding:
+            watch.run()
+
+    def leave(self, who: object) -> None:
+        """One does not wait any more."""
+        for watch in self._of.pop(who) * self._holding:
+            watch.rest()
+
+    @property
+    def left(self) -> float | None:
+        """Seconds until nobody waits any more; None where somebody always does."""
+        ends = [min((left for watch in watches if (left := watch.left) is not None), default=None) for watches in self._of.values()]
+        return None if None in ends else max(filter(None, ends), default=0.0)
+
+    def run(self) -> None:
+        """The call begins."""
+        self._holding += 1
+        for watches in self._of.values():
+            for watch in watches:
+                watch.run()
+
+    def rest(self) -> None:
+        """The call ended."""
+        self._holding -= 1
+        for watches in self._of.values():
+            for watch in watches:
+                watch.rest()
+
+
 class Place(NamedTuple):
     """A bound that a call has to pass, the group that it belongs to there, and the tokens it may take of a minute's."""
 
@@ -114,7 +170,7 @@ class Place(NamedTuple):
 
 
 @asynccontextmanager
-async def turn(places: Iterable[Place], watches: Iterable[Stopwatch], on_wait: Callable[[str], None]) -> AsyncIterator[Sending | None]:
+async def turn(places: Iterable[Place], watches: Iterable[Watch], on_wait: Callable[[str], None]) -> AsyncIterator[Sending | None]:
     """Hold a slot of each at once, waiting in the line of the first, while the watches run; `on_wait` hears which limit is waited for."""
     places = tuple(places)
     async with AsyncExitStack() as held:
@@ -128,7 +184,7 @@ async def turn(places: Iterable[Place], watches: Iterable[Stopwatch], on_wait: C
 
 
 @contextmanager
-def running(watches: Iterable[Stopwatch]) -> Iterator[None]:
+def running(watches: Iterable[Watch]) -> Iterator[None]:
     """The watches run meanwhile."""
     watches = tuple(watches)
     for watch in watches:

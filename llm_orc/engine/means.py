@@ -4,6 +4,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from llm_orc.domain.message import Ask, FailedError, Failure, Kind
 from llm_orc.domain.model import ModelCard
@@ -12,6 +13,9 @@ from llm_orc.domain.price import Pricing
 from llm_orc.domain.profile import Endpoint, Profile
 from llm_orc.domain.tree import NoTree, Tree
 from llm_orc.engine.limits import Bounds
+
+if TYPE_CHECKING:
+    from llm_orc.engine.reuse import Reuse
 
 Clock = Callable[[], float]
 """Seconds since 1970 UTC, never running backwards."""
@@ -59,6 +63,8 @@ class Means:
     """Keeps the files that programs leave; None where the run is not kept."""
     tree: Tree = field(default_factory=NoTree)
     """The files that agents work on."""
+    reuse: "Reuse | None" = None
+    """The replies that may be used again; None where none is."""
     stream: bool = False
     """Whether somebody watches the replies as they come."""
     shown: str = ""

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from llm_orc.config.surroundings import Surroundings
 from llm_orc.domain.ensemble import Ensemble
 from llm_orc.domain.event import Happening
 from llm_orc.domain.plan import Choices, Plan
-from llm_orc.domain.problem import ProblemError
+from llm_orc.domain.problem import Problem, ProblemError
 from llm_orc.domain.profile import Profile
 from llm_orc.domain.run import Run
 from llm_orc.library.waiting import wait
@@ -41,28 +41,28 @@ async def arun(  # noqa: PLR0913 - keywords, each of which stands alone
     offline: bool = False,
     stream: bool = False,
     store: bool | str | os.PathLike[str] = False,
+    cache: bool | None = None,
     listeners: Iterable[Listener] = (),
     cwd: str | os.PathLike[str] | None = None,
     env: Mapping[str, str] | None = None,
 ) -> Run:
     """Run an ensemble, by name, by path or as an object, and give its run; raises ProblemError when something is wrong before it starts.
 
-    `variables`, `only`, `no_deps`, `max_parallel`, `max_cost`, `offline` are the flags of `llm-orc invoke`; `profile` and `agent_profiles`
-    are `--profile NAME` and `--profile AGENT=NAME`. `attachments` are files, as paths, as bytes or as `Attachment`, that go along with the
-    input. `profiles` are added to those of the files; `providers` are async callables, by the provider name that profiles use: from a
-    prompt to a text, or a whole `Ask`. Each listener hears every event; one that raises is told no more. With `stream` the events hold
-    the replies piece by piece. With `store` the run is kept, where `llm-orc` keeps its runs or in the folder of that path; what keeps it
-    from being kept is a warning of the logger `llm_orc`. Failed agents are in the run, not raised.
+    `variables`, `only`, `no_deps`, `max_parallel`, `max_cost`, `offline`, `cache` are the flags of `llm-orc invoke`; `profile` and
+    `agent_profiles` are `--profile NAME` and `--profile AGENT=NAME`. `attachments` are paths, bytes or `Attachment`. `profiles` go to
+    those of the files; `providers` are async callables by the provider name that profiles use: from a prompt to a text, or a whole `Ask`.
+    Each listener hears every event; one that raises is told no more. With `stream` the events hold the replies piece by piece. With `store`
+    the run is kept, where `llm-orc` keeps its runs or in that folder; what is in the way is a warning of the logger `llm_orc`.
     """
     environment = dict(os.environ if env is None else env)
     where = Surroundings(Path(cwd or Path.cwd()), Path(environment.get("HOME") or Path.home()), environment)
     files = attachments_of(attachments, where.cwd)
-    choices = Choices(variables or {}, tuple(only), no_deps, profile, agent_profiles or {}, max_parallel, max_cost, files)
+    choices = Choices(variables or {}, tuple(only), no_deps, profile, agent_profiles or {}, max_parallel, max_cost, files, cache)
     layers = read_layers(where)
     plan = _trusted(layers, ensemble, choices, profiles)
     async with Session(layers, plan, offline, providers or {}) as session:
         await session.settle()
-        with _kept(session, layers, store):
+        with _kept(session, layers, store, cache=cache):
             return await session.perform(session.input_of(input), listeners, stream=stream)
 
 
@@ -76,15 +76,20 @@ def _trusted(layers: Layers, ensemble: str | os.PathLike[str] | Ensemble, choice
 
 
 @contextmanager
-def _kept(session: Session, layers: Layers, store: bool | str | os.PathLike[str]) -> Iterator[None]:  # noqa: FBT001 - as it was given
+def _kept(
+    session: Session,
+    layers: Layers,
+    store: bool | str | os.PathLike[str],  # noqa: FBT001 - as it was given
+    *,
+    cache: bool | None,
+) -> Iterator[None]:
     """What is performed meanwhile is kept, as far as it can be."""
-    warnings = (
-        session.keep(store_folder(layers) if store is True else Path(store), how_many(layers) if store is True else None)
-        if store is not False
-        else ()
-    )
+    warnings: Sequence[Problem] = ()
+    if store is not False:
+        folder, keep = (store_folder(layers), how_many(layers)) if store is True else (Path(store), None)
+        warnings = session.keep(folder, keep)
     yield
-    for warning in warnings:
+    for warning in (*warnings, *(session.forgets() if cache else ())):
         _log.warning("%s", warning)
 
 

@@ -21,11 +21,14 @@ class Preset:
     """Whether its list of models is the truth: one that is not in it is not there, though the server may answer with another."""
     longest: str = "max_tokens"
     """The field of a chat completion that bounds the reply."""
+    wire: str = ""
+    """The wire format, where it is not the provider's own."""
     listens: str | None = None
     """The variable that says where it listens, if not at `base_url`."""
 
 
 _ONLINE = "check the connection, and HTTPS_PROXY if there is a proxy"
+_CHAT = "openai-compatible"
 PRESETS: Mapping[str, Preset] = {
     "anthropic": Preset("https://api.anthropic.com", _ONLINE, "ANTHROPIC_API_KEY", needs_key=True, listens="ANTHROPIC_BASE_URL"),
     "google": Preset(
@@ -46,6 +49,7 @@ PRESETS: Mapping[str, Preset] = {
         max_parallel=1,
         one_model=True,
         lists_all=True,
+        wire=_CHAT,
         listens="LMSTUDIO_BASE_URL",
     ),
     "ollama": Preset(
@@ -56,9 +60,9 @@ PRESETS: Mapping[str, Preset] = {
         lists_all=True,
         listens="OLLAMA_HOST",
     ),
-    "vllm": Preset("http://localhost:8000/v1", "start it: vllm serve MODEL"),
-    "llamacpp": Preset("http://localhost:8080/v1", "start it: llama-server -m MODEL.gguf --port 8080"),
-    "openai-compatible": Preset(None, "is the server running, and is base_url right?", "OPENAI_COMPATIBLE_API_KEY"),
+    "vllm": Preset("http://localhost:8000/v1", "start it: vllm serve MODEL", wire=_CHAT),
+    "llamacpp": Preset("http://localhost:8080/v1", "start it: llama-server -m MODEL.gguf --port 8080", wire=_CHAT),
+    _CHAT: Preset(None, "is the server running, and is base_url right?", "OPENAI_COMPATIBLE_API_KEY"),
 }
 
 

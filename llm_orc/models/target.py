@@ -39,6 +39,7 @@ class Target:
             max_parallel=self.preset.max_parallel,
             one_model=self.preset.one_model,
             local=self.address.local,
+            address=f"{self.preset.wire or self.provider} {self.address.url}",
         )
 
     async def key(self) -> str | None:

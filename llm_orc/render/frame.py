@@ -29,7 +29,7 @@ from llm_orc.domain.message import Status
 from llm_orc.domain.run import Node, Run
 from llm_orc.domain.use import EndpointUse
 from llm_orc.render.safe import harmless, one_line
-from llm_orc.render.words import STATE_COLORS, cost_of, counted, listed, seconds, tokens
+from llm_orc.render.words import STATE_COLORS, changes, cost_of, counted, listed, saved_of, seconds, tokens
 
 Row = list[Segment]
 MARKS: dict[Status, str] = {"pending": "·", "running": "●", "succeeded": "✓", "failed": "✗", "skipped": "-", "cancelled": "✗"}
@@ -228,8 +228,9 @@ class Frame:
             case "running" if node.expected is not None:
                 return f"{self.view.ended_below[node.id]:,} of {max(node.expected, len(node.children)):,}"  # who reduces adds to them
             case "running" | "succeeded":
-                instead = f", {node.fell_back[0][0]} failed" if node.fell_back else ""
-                return one_line(f"{node.model}{instead}") or node.body
+                instead = f"{node.fell_back[0][0]} failed" if node.fell_back else ""
+                known = "cached" if node.cached else changes(node.changed)
+                return one_line(", ".join(filter(None, (node.model or node.body, instead, known))))
             case _:
                 return one_line(f"{node.status}: {node.cause}")
 
@@ -257,7 +258,7 @@ class Frame:
         run = self.view.run
         cost = cost_of(run, unpriced=bool(run.unpriced))
         took = seconds(self.now - run.started_at - run.paused) if run.started_at else ""
-        parts = (_states(self.view.counts), tokens(run.usage), cost, took)
+        parts = (_states(self.view.counts), tokens(run.usage), cost, saved_of(run), took)
         return [Segment("  ".join(filter(None, parts)))]
 
 

@@ -12,7 +12,7 @@ from llm_orc.domain.event import Happening, Produced
 from llm_orc.domain.message import Reply, Usage
 from llm_orc.domain.run import Node, Run
 from llm_orc.domain.said import parsed
-from llm_orc.domain.use import EndpointUse
+from llm_orc.domain.use import EndpointUse, Spending
 from llm_orc.render.formats import Paper
 
 VERSION = 1
@@ -54,6 +54,8 @@ def document(run: Run, *, verbose: bool = False) -> dict[str, Any]:
         "totals": {
             "usage": plain(run.usage),
             "cost": None if run.unpriced else run.cost,
+            "cached": run.reused,
+            "saved": _saved(run.saved),
             "seconds": _seconds(run.seconds),
             "waited": _seconds(sum(node.waited for node in run.nodes.values())),
             "models": {
@@ -82,6 +84,7 @@ def agent_document(run: Run, node: Node, *, verbose: bool) -> dict[str, Any]:
     return {
         "name": node.name,
         "status": node.status,
+        "cached": node.cached,
         "cause": node.cause or None,
         "text": reply.text if reply else None,
         "json": plain(_parsed(reply)) if reply else None,
@@ -92,10 +95,12 @@ def agent_document(run: Run, node: Node, *, verbose: bool) -> dict[str, Any]:
         "model": node.model or None,
         "attempts": node.sent or None,
         "fell_back": [{"profile": profile, "cause": str(failure)} for profile, failure in node.fell_back],
-        "finish": reply.finish if reply and node.sent else None,
+        "finish": reply.finish if reply and (node.sent or (node.cached and node.model)) else None,
         "usage": plain(node.usage),
         "window": _window(node),
         "cost": None if unpriced else node.cost,
+        "saved": _saved(node.saved),
+        "changed": list(node.changed),
         "seconds": _seconds(node.seconds),
         "waited": _seconds(node.waited),
         "artifacts": [_artifact(each) for each in node.artifacts],
@@ -106,6 +111,11 @@ def agent_document(run: Run, node: Node, *, verbose: bool) -> dict[str, Any]:
 def _artifact(artifact: Produced) -> dict[str, Any]:
     """A file that its program left; without a hash it is not kept."""
     return {"name": artifact.name, "media_type": artifact.media_type, "bytes": artifact.size, "sha256": artifact.sha256 or None}
+
+
+def _saved(spent: Spending | None) -> dict[str, Any] | None:
+    """What replies that were there already took when they were made."""
+    return None if spent is None else {"usage": plain(spent.usage), "cost": spent.cost}
 
 
 def _window(node: Node) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from llm_orc.domain.kept import KeptArtifact, KeptNode, KeptRun
 from llm_orc.domain.record import name_of
 from llm_orc.domain.run import Node, Run
 from llm_orc.render.safe import harmless, one_line
-from llm_orc.render.words import STATE_COLORS, counted, dollars, ink, seconds, size_text
+from llm_orc.render.words import STATE_COLORS, changes, counted, dollars, ink, seconds, size_text
 
 AGES = ((86_400, "d"), (3_600, "h"), (60, "min"))
 LOST = "its process was gone before its end"
@@ -72,7 +72,7 @@ def node_rows(nodes: Sequence[KeptNode], now: float, *, color: bool, whole: bool
     widest = max(map(len, names), default=0)
     for name, node in zip(names, nodes, strict=True):
         state = ink(f"{node.status:<9}", _ink(node.status), color=color)
-        rest = (took(node, now), node.model or node.body, progress(node), *spent(node), node.cause)
+        rest = ("cached" if node.cached else "", took(node, now), node.model or node.body, progress(node), *spent(node), node.cause)
         yield "  ".join((f"{name:<{widest}}", state, *filter(None, map(one_line, rest)))).rstrip()
 
 
@@ -103,7 +103,8 @@ def node_text(run: Run, node: Node, *, color: bool) -> Iterator[str]:
     waited = f"waited {seconds(node.waited)}" if node.waited else ""
     sent = counted(node.sent, "request") if node.sent else ""
     used = (counted(node.usage.total, "token") if node.usage.total else "", dollars(node.cost) if node.cost is not None else "")
-    yield "  ".join(filter(None, map(one_line, (model, node.profile, seconds(node.seconds), waited, sent, *used))))
+    known = "cached" if node.cached else changes(node.changed)
+    yield "  ".join(filter(None, map(one_line, (known, model, node.profile, seconds(node.seconds), waited, sent, *used))))
     if node.depends_on:
         yield f"after {one_line(', '.join(node.depends_on))}"
     for profile, failure in node.fell_back:

@@ -40,6 +40,8 @@ def _totals() -> dict[str, Any]:
     return _object(
         usage={"$ref": "#/$defs/usage"},
         cost=_cost("null if a call has no known price"),
+        cached={**_COUNT, "description": "How many replies were there already, so that nothing was sent for them."},
+        saved=_saved(),
         seconds=_seconds("Wall time."),
         waited=_seconds("Spent in queues, between attempts and while models were loaded, all agents together."),
         models={"type": "object", "additionalProperties": spent, "description": "By the model that answered, failed attempts included."},
@@ -51,6 +53,7 @@ def _agent() -> dict[str, Any]:
     return _object(
         name={"type": "string", "description": "In a fan-out 'agent[3]'."},
         status={"enum": list(get_args(Status))},
+        cached={"type": "boolean", "description": "Whether the reply was there already, so that nothing was sent for it."},
         cause={**_TEXT, "description": "Why there is no reply."},
         text={**_TEXT, "description": "The reply; null where there is none."},
         json={"description": "The reply as JSON, whole or its only fenced block; null where it is none."},
@@ -73,6 +76,12 @@ def _agent() -> dict[str, Any]:
         usage={"$ref": "#/$defs/usage"},
         window={"oneOf": [{"type": "null"}, _window()], "description": "The context window; null where its size is not known."},
         cost=_cost("null if the price is not known"),
+        saved=_saved(),
+        changed={
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "With the cache: in what the request differs from the nearest one whose reply is kept; empty where none is.",
+        },
         seconds={**_seconds("From the first slot to the end; null if it never started."), "type": ["number", "null"]},
         waited=_seconds("Spent in queues, between attempts and while a model was loaded."),
         artifacts={"type": "array", "items": _artifact(), "description": "The files that its program left in $LLM_ORC_ARTIFACTS."},
@@ -87,6 +96,12 @@ def _artifact() -> dict[str, Any]:
         bytes=_COUNT,
         sha256={"type": ["string", "null"], "pattern": "^[0-9a-f]{64}$", "description": "null where it is not kept."},
     )
+
+
+def _saved() -> dict[str, Any]:
+    spent = _object(usage={"$ref": "#/$defs/usage"}, cost=_cost("null if the price is not known"))
+    what = "What replies that were there already took when they were made, children's too; no part of usage and cost. Null if none was."
+    return {"oneOf": [{"type": "null"}, spent], "description": what}
 
 
 def _window() -> dict[str, Any]:

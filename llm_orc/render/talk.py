@@ -10,6 +10,7 @@ from llm_orc.domain.event import (
     FellBack,
     Happening,
     Loading,
+    Missed,
     Queued,
     Repairing,
     Retrying,
@@ -20,7 +21,7 @@ from llm_orc.domain.event import (
 from llm_orc.domain.message import Failure, Status
 from llm_orc.domain.run import Node, Run
 from llm_orc.render.safe import harmless, one_line
-from llm_orc.render.words import HANGING, STATE_COLORS, cost_of, counted, folded, ink, listed, seconds, tokens
+from llm_orc.render.words import HANGING, STATE_COLORS, changes, cost_of, counted, folded, ink, listed, saved_of, seconds, tokens
 
 WIDEST_NAME = 24
 """Columns that names are padded to at most."""
@@ -54,7 +55,7 @@ class Talk:
                 self._widest = min(WIDEST_NAME, max(map(len, names), default=0))
             case Answered() | Failed() | Skipped() | Cancelled():
                 self._say(self._ended(self._run.nodes[event.node]))
-            case Queued() | Loading() | Retrying() | FellBack() | Repairing():
+            case Queued() | Loading() | Retrying() | FellBack() | Repairing() | Missed():
                 if line := _delay(event, verbose=self._verbose):
                     self._say(f"{event.node:<{self._widest}}  {ink(line, 'dim', color=self._color)}")
             case Warned() if (event.node, event.what) not in self._warned:
@@ -68,7 +69,7 @@ class Talk:
 
     def _ended(self, node: Node) -> str:
         state = ink(f"{node.status:<9}", STATE_COLORS[node.status], color=self._color)
-        rest = (_head(node.cause), seconds(node.seconds), tokens(node.usage))
+        rest = ("cached" if node.cached else "", _head(node.cause), seconds(node.seconds), tokens(node.usage))
         return "  ".join((f"{node.id:<{self._widest}}", state, *filter(None, rest))).rstrip()
 
 
@@ -86,7 +87,7 @@ class Patience:
             self._write(f"{event.node} retries in {seconds(event.seconds)}: {why}\n")
 
 
-def _delay(event: Queued | Loading | Retrying | FellBack | Repairing, *, verbose: bool) -> str:
+def _delay(event: Queued | Loading | Retrying | FellBack | Repairing | Missed, *, verbose: bool) -> str:
     """Why an agent has no reply yet; nothing where that is not worth a line."""
     match event:
         case FellBack():
@@ -97,6 +98,8 @@ def _delay(event: Queued | Loading | Retrying | FellBack | Repairing, *, verbose
             return f"retries in {seconds(event.seconds)}  {_head(str(event.failure))}"
         case Repairing() if verbose:
             return f"is asked to mend its reply  {_head(event.what)}"
+        case Missed() if verbose:
+            return f"is asked anew: {one_line(changes(event.changed))} since its last kept reply"
         case Queued() if verbose:
             at = f" at {one_line(event.endpoint)}" if event.endpoint else ""
             return f"waits for a place{at}" if event.limit == event.endpoint else f"waits for {one_line(event.limit)}{at}"
@@ -176,7 +179,7 @@ def _fell_back(run: Run, *, color: bool) -> Iterator[str]:
 
 
 def _cut(run: Run, *, color: bool) -> Iterator[str]:
-    if names := [node.id for node in run.nodes.values() if node.sent and node.reply and node.reply.finish == "length"]:
+    if names := [node.id for node in run.nodes.values() if (node.sent or node.cached) and node.reply and node.reply.finish == "length"]:
         yield f"{ink('cut', 'yellow', color=color)}  {listed(names)}: the reply is as long as it may be: raise max_tokens"
 
 
@@ -210,7 +213,8 @@ def _totals(run: Run, *, color: bool) -> str:
         counts[node.status] += 1
     states = ", ".join(f"{number:,} {status}" for status, number in counts.items() if number)
     status = "green" if run.status == "succeeded" else "yellow" if run.status == "partial" else "red"
-    parts = (ENDS.get(run.cause, ""), states, seconds(run.seconds), tokens(run.usage), cost_of(run, unpriced=bool(run.unpriced)))
+    spent = (tokens(run.usage), cost_of(run, unpriced=bool(run.unpriced)), saved_of(run))
+    parts = (ENDS.get(run.cause, ""), states, seconds(run.seconds), *spent)
     return "  ".join((ink(f"{run.ensemble} {run.status}", "bold", status, color=color), *filter(None, parts)))
 
 

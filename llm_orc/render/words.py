@@ -1,7 +1,7 @@
 """Numbers and states in words, and words in colour: what every line on stderr is made of."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from llm_orc.domain.message import Usage
 from llm_orc.domain.run import Run
@@ -80,3 +80,17 @@ def listed(names: Iterable[str], shown: int = SHOWN) -> str:
     """`a, b, c, d and 12 more`."""
     known = list(names)
     return ", ".join(known[:shown]) + (f" and {len(known) - shown:,} more" if len(known) > shown else "")
+
+
+def saved_of(run: Run) -> str:
+    """`3 cached (1,240 tokens, $0.0031 saved)`: what was there already is no part of what the run took."""
+    if run.saved is None:
+        return ""
+    spent = ", ".join(filter(None, (tokens(run.saved.usage), dollars(run.saved.cost) if run.saved.cost else "")))
+    return f"{run.reused:,} cached" + (f" ({spent} saved)" if spent else "")
+
+
+def changes(parts: Sequence[str]) -> str:
+    """`prompt and temperature changed`; nothing where nothing did."""
+    *most, last = parts or ("",)
+    return f"{' and '.join(filter(None, (', '.join(most), last)))} changed" if last else ""

@@ -59,8 +59,8 @@ _RUN = (
 )
 _EVENT = "INSERT INTO events (run, seq, node, event) VALUES (?, ?, ?, ?)"
 _NODE = (
-    "INSERT OR REPLACE INTO nodes (run, parent, number, id, body, status, cause, started_at, ended_at, cost, tokens, model, items)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT OR REPLACE INTO nodes (run, parent, number, id, body, status, cause, started_at, ended_at, cost, tokens, model, items, cached)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _EDGE = "INSERT OR IGNORE INTO edges (run, target, source, kind) VALUES (?, ?, ?, 'depends_on')"
 _TEXT = "INSERT OR IGNORE INTO texts (run, name) VALUES (?, ?)"
@@ -253,7 +253,8 @@ class Journal:
     def _node(self, node_id: str) -> tuple[Any, ...]:
         node, (parent, number) = self._run.nodes[node_id], self._places[node_id]
         cause = node.cause[:HEAD]
-        known = (node.body, node.status, cause, node.started_at, node.ended_at, node.cost, node.usage.total, node.model, node.expected)
+        spent = (node.cost, node.usage.total)
+        known = (node.body, node.status, cause, node.started_at, node.ended_at, *spent, node.model, node.expected, node.cached)
         return (self._number, parent, number, node_id, *known)
 
     def _sum_up(self, at: float) -> None:

@@ -3,12 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llm_orc.domain.problem import Problem, ProblemError
 from llm_orc.domain.run import Run
 from llm_orc.store.journal import Journal
 from llm_orc.store.runs import Store
+
+if TYPE_CHECKING:
+    from llm_orc.store.replies import KeptReplies
 
 
 class Kept:
@@ -35,6 +38,14 @@ class Kept:
                 raise
             self._warn_of(error)
             return None
+
+    def replies(self, run_id: str, ensemble: str) -> "KeptReplies | None":
+        """Those that the runs of this store were given, for one run; None where they cannot be had."""
+        if self.store is None:
+            return None
+        from llm_orc.store.replies import KeptReplies
+
+        return KeptReplies(self.store, run_id, ensemble, self.warnings.append)
 
     def close(self) -> None:
         """Close the store, and forget the runs that are too many."""

@@ -10,7 +10,7 @@ from llm_orc.store.runs import Store
 
 _OPEN = "('pending', 'running')"
 _COLUMNS = """
-    n.id, n.parent, n.number, {depth}, n.body, {status}, n.cause, n.started_at, n.ended_at, n.cost, n.tokens, n.model, n.items,
+    n.id, n.parent, n.number, {depth}, n.body, {status}, n.cause, n.started_at, n.ended_at, n.cost, n.tokens, n.model, n.items, n.cached,
     (SELECT count(*) FROM nodes c WHERE c.run = :run AND c.parent = n.id),
     (SELECT count(*) FROM nodes c WHERE c.run = :run AND c.parent = n.id AND {ended}),
     (SELECT count(*) FROM nodes c WHERE c.run = :run AND c.parent = n.id AND c.status = 'failed')

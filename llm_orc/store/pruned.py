@@ -1,9 +1,6 @@
 """Forgetting whole runs, so that what is left of a run always hangs together."""
 
-import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from llm_orc.domain.keeping import seconds_of
@@ -11,7 +8,18 @@ from llm_orc.domain.kept import KeptRun
 from llm_orc.store.pages import Sought, listed
 from llm_orc.store.runs import Store
 
-_TABLES = ("events", "nodes", "edges", "texts", "artifacts")
+_TABLES = ("events", "nodes", "edges", "texts", "artifacts", "uses")
+_REPLIES = "SELECT coalesce(sum(length(reply)), 0) FROM replies WHERE key IN (SELECT key FROM uses WHERE run = ?)"
+_NAMES = """
+    SELECT name FROM texts WHERE run = ?
+    UNION SELECT sha256 FROM artifacts WHERE run = ?
+    UNION SELECT name FROM reply_texts WHERE key IN (SELECT key FROM uses WHERE run = ?)"""
+_NEEDED = "SELECT name FROM texts UNION SELECT sha256 FROM artifacts UNION SELECT name FROM reply_texts"
+_UNUSED = (
+    "DELETE FROM replies WHERE key NOT IN (SELECT key FROM uses)",
+    "DELETE FROM reply_texts WHERE key NOT IN (SELECT key FROM replies)",
+)
+"""Replies go with the last run that was given them."""
 _EVERY = 1_000_000_000
 """Runs at once: all of them."""
 
@@ -52,25 +60,27 @@ def beyond(store: Store, bounds: Bounds) -> list[KeptRun]:
 
 
 def size_of(store: Store, run_id: str) -> int:
-    """Bytes that a run takes up, texts that it shares with others included; raises ProblemError."""
+    """Bytes that a run takes up, texts and replies that it shares with others included; raises ProblemError."""
     number = store.number(run_id)
     with store.asked():
         rows: int = store.connection.execute("SELECT coalesce(sum(length(event)), 0) FROM events WHERE run = ?", (number,)).fetchone()[0]
-        query = "SELECT name FROM texts WHERE run = ? UNION SELECT sha256 FROM artifacts WHERE run = ?"
-        names = store.connection.execute(query, (number, number)).fetchall()
+        rows += store.connection.execute(_REPLIES, (number,)).fetchone()[0]
+        names = store.connection.execute(_NAMES, (number,) * 3).fetchall()
         return rows + sum(file.stat().st_size for (name,) in names if (file := store.texts.file(name)).exists())
 
 
 def prune(store: Store, runs: list[KeptRun], *, shrink: bool = True) -> None:
-    """Forget these runs, and the texts that no other needs; `shrink` gives the room back to the disk. Raises ProblemError."""
+    """Forget these runs, and the replies and texts that no other needs; `shrink` gives the room back to the disk. Raises ProblemError."""
     with store.asked():
         numbers = [(store.number(run.id),) for run in runs]
-        with _alone(store):
+        with store.alone():
             for table in _TABLES:
                 store.connection.executemany(f"DELETE FROM {table} WHERE run = ?", numbers)  # noqa: S608 - our own words
             store.connection.executemany("DELETE FROM runs WHERE number = ?", numbers)
-        with _alone(store):  # so that nobody takes a text for kept that is just removed
-            needed = {name for (name,) in store.connection.execute("SELECT name FROM texts UNION SELECT sha256 FROM artifacts")}
+        with store.alone():  # so that nobody takes a text for kept that is just removed
+            for unused in _UNUSED:
+                store.connection.execute(unused)
+            needed = {name for (name,) in store.connection.execute(_NEEDED)}
             store.texts.sweep(needed)
         if shrink and runs:
             store.connection.execute("VACUUM")
@@ -80,15 +90,3 @@ def pin(store: Store, run_id: str, *, pinned: bool) -> None:
     """Keep a run whatever is pruned, or no more; raises ProblemError."""
     with store.asked():
         store.connection.execute("UPDATE runs SET pinned = ? WHERE number = ?", (pinned, store.number(run_id)))
-
-
-@contextmanager
-def _alone(store: Store) -> Iterator[None]:
-    store.connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        store.connection.execute("COMMIT")
-    except BaseException:
-        with suppress(sqlite3.Error):  # what went wrong says it
-            store.connection.execute("ROLLBACK")
-        raise

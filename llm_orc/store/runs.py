@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -156,6 +156,18 @@ class Store:
             query = f"SELECT seq, event FROM events WHERE run = :run AND {where} ORDER BY {order}"  # noqa: S608 - no word of others
             for seq, row in self.connection.execute(query, {"run": number, **values}):
                 yield event_of(whole(row, self.texts.read), seq)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Write alone meanwhile: all of it or nothing; raises sqlite3.Error."""
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.connection.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):  # what went wrong says it
+                self.connection.execute("ROLLBACK")
+            raise
 
     @contextmanager
     def asked(self) -> Iterator[None]:

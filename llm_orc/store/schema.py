@@ -38,6 +38,14 @@ MIGRATIONS: tuple[str, ...] = (
         run INTEGER NOT NULL, node TEXT NOT NULL, name TEXT NOT NULL, media_type TEXT NOT NULL, size INTEGER NOT NULL, sha256 TEXT NOT NULL,
         PRIMARY KEY (run, node, name)) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE replies (key TEXT PRIMARY KEY, kept_at REAL NOT NULL, parts TEXT NOT NULL, reply TEXT NOT NULL);
+    CREATE TABLE uses (node TEXT NOT NULL, run INTEGER NOT NULL, key TEXT NOT NULL, PRIMARY KEY (node, run, key)) WITHOUT ROWID;
+    CREATE INDEX uses_by_run ON uses (run);
+    CREATE INDEX uses_by_key ON uses (key);
+    CREATE TABLE reply_texts (key TEXT NOT NULL, name TEXT NOT NULL, PRIMARY KEY (key, name)) WITHOUT ROWID;
+    ALTER TABLE nodes ADD COLUMN cached INTEGER NOT NULL DEFAULT 0;
+    """,
 )
 """What each version adds to the one before it."""
 VERSION = len(MIGRATIONS)

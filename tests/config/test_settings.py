@@ -39,6 +39,7 @@ def test_layers_merge_and_each_value_knows_who_said_it(machine: Machine) -> None
         "limits.timeout_seconds": "9.0 environment LLM_ORC_LIMITS_TIMEOUT_SECONDS",
         "output_format": "text environment LLM_ORC_OUTPUT_FORMAT",
         "store": "on built-in None",
+        "cache": "False built-in None",
         "trusted_hosts": "() built-in None",
     }
 
@@ -69,7 +70,7 @@ def test_a_mapping_may_come_from_the_environment(machine: Machine) -> None:
                 )
             ],
         ),
-        ("cache: on", [".llm-orc/config.yaml:1:1: 'cache' is not supported yet\nhint: leave it out"]),
+        ("cache: maybe", [".llm-orc/config.yaml:1:8: 'cache' must be true or false, not 'maybe'"]),
         ("limits: {max_paralel: 1}", [".llm-orc/config.yaml:1:10: no key 'max_paralel' in limits\nhint: did you mean 'max_parallel'?"]),
         ("limits: {max_parallel: 0}", [".llm-orc/config.yaml:1:24: 'max_parallel' must be at least 1, not 0"]),
         ("limits: {max_parallel: true}", [".llm-orc/config.yaml:1:24: 'max_parallel' must be a number, not true"]),

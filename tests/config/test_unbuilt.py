@@ -4,10 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from llm_orc.config.layers import read_layers
 from llm_orc.config.unbuilt import UNBUILT
-from llm_orc.domain.problem import ProblemError
-from tests.config.conftest import Machine
 from tests.config.said import of_ensemble, of_profile
 
 WRITTEN = {
@@ -19,10 +16,7 @@ WRITTEN = {
     "profile": "model: x\nprovider: y\n{key}: 1\n",
 }
 DESIGNED = {
-    "agent": "context cache pure",
-    "ensemble": "cache",
-    "profile": "cache",
-    "config": "cache",
+    "agent": "context",
 }
 
 
@@ -39,23 +33,12 @@ def test_an_unbuilt_key_is_refused_where_it_stands(where: str, key: str) -> None
     assert said[0].startswith("review.yaml:3:")
 
 
-@pytest.mark.parametrize("key", UNBUILT["config"])
-def test_an_unbuilt_setting_is_refused(machine: Machine, key: str) -> None:
-    for files, env, place in (
-        ({".llm-orc/config.yaml": f"\n{key}: 1\n"}, {}, ".llm-orc/config.yaml:2:1: "),
-        ({}, {f"LLM_ORC_{key.upper()}": "x"}, ""),
-    ):
-        with pytest.raises(ProblemError) as caught:
-            read_layers(machine(files, **env))
-        name = key if place else f"LLM_ORC_{key.upper()}"
-        assert str(caught.value) == f"{place}'{name}' is not supported yet\nhint: leave it out"
-        machine({".llm-orc/config.yaml": ""})
-
-
 @pytest.mark.parametrize("where", DESIGNED)
 def test_the_table_has_every_key_of_the_later_issues(where: str) -> None:
     assert set(DESIGNED[where].split()) <= set(UNBUILT[where])
 
 
 def test_false_and_null_are_no_way_round() -> None:
-    assert of_ensemble("agents: [{name: a}]\ncache: false") == ["review.yaml:2:1: 'cache' is not supported yet\nhint: leave it out"]
+    assert of_ensemble("agents: [{name: a}]\nsynthesis: {context: false}") == [
+        "review.yaml:2:13: 'context' is not supported yet\nhint: leave it out"
+    ]

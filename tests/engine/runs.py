@@ -15,11 +15,13 @@ from llm_orc.domain.plan import Choices, Plan
 from llm_orc.domain.price import FREE, Pricing
 from llm_orc.domain.profile import Endpoint, Profile
 from llm_orc.domain.resolve import resolve
+from llm_orc.domain.reuse import Replies
 from llm_orc.domain.run import Run, fold
 from llm_orc.engine.limits import Bounds
 from llm_orc.engine.means import Means
 from llm_orc.engine.open_run import Talk
 from llm_orc.engine.perform import perform
+from llm_orc.engine.reuse import Reuse
 from tests.engine.virtual import in_virtual_time
 
 Answer = Callable[[Request], str]
@@ -48,6 +50,8 @@ class Lab:
     reachable: Callable[[Profile], bool] = lambda _: True
     so_far: Run = field(default_factory=Run)
     """The run as it is folded."""
+    replies: Replies | None = None
+    """Those that may be used again, where the agents say `cache: true`."""
     running: int = 0
     peak: int = 0
 
@@ -125,6 +129,7 @@ class Lab:
             clock=loop.time,
             stream=bool(self.shown),
             shown=self.shown,
+            reuse=Reuse(self.replies) if self.replies else None,
         )
         await perform(plan, text, means, tell, run="r", past=Past.of(past) if past else NO_PAST, stop=stop, talk=talk)
         return run

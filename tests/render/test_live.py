@@ -20,9 +20,11 @@ from llm_orc.domain.event import (
     FellBack,
     Happening,
     Loading,
+    Missed,
     Queued,
     Received,
     Retrying,
+    Reused,
     RunEnded,
     RunStarted,
     Sent,
@@ -270,6 +272,21 @@ def test_waits_servers_and_money_are_shown() -> None:
         "api.openai.com 0 running, 2 queued (requests_per_minute), peak 1; 127.0.0.1:11434 1 running, 1 queued, peak 1\n"
         "2 running, 3 pending  120 tokens  $0.0031  10.0 s"
     )
+
+
+def test_what_was_there_already_and_what_changed_is_shown() -> None:
+    wide = drawn(
+        *begun("facts", "review"),
+        Started("facts", "x", "default", "openai-compatible", "small"),
+        Reused("facts", Usage(1_000, 200), 0.25, "default", "openai-compatible", "small"),
+        Answered("facts", Reply("so it is", cost=0.0)),
+        Missed("review", ("prompt", "temperature")),
+        Started("review", "y", "default", "openai-compatible", "small"),
+        width=120,
+    )
+    assert "small, cached" in wide
+    assert "small, prompt and temperature changed" in wide
+    assert "$0  1 cached (1,200 tokens, $0.25 saved)" in wide
 
 
 def test_money_is_marked_where_it_is_not_all_or_not_exact() -> None:

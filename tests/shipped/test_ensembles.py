@@ -42,6 +42,7 @@ SHIPPED = {
 }
 RUNS = {
     "examples/attachments": ("", r"(?s)4: In winter it is closed .*## measure\n\nfiles/floor\.png: image/png, \d+ bytes.*7: The last"),
+    "examples/cache": ("", r"(?s)1: The north pier is closed.*2: The south pier opens.*1: The north pier is closed"),
     "examples/choose-agent": ("", r"^FAIR IS FOUL\s*$"),
     "examples/command": ("b\na\n", r"(?s)## todos.*## numbered\n\n +1\ta\n +2\tb"),
     "examples/compare-models": ("", rf"### Answer 1\n\n{EXTRACT}"),
