@@ -56,7 +56,7 @@ def commands() -> str:
     """The help of every command, as it is printed."""
     names = ["", *COMMANDS]
     names[names.index("config") + 1 : 0] = ["config show", "config path"]
-    names[names.index("runs") + 1 : 0] = [f"runs {name}" for name in ("list", "show", "resume", "graph", "export", "prune")]
+    names[names.index("runs") + 1 : 0] = [f"runs {name}" for name in ("list", "show", "resume", "graph", "export", "diff", "prune")]
     return "\n".join(f"## llm-orc {name}".rstrip() + f"\n\n```text\n{help_of(name)}```\n" for name in names)
 
 

@@ -8,7 +8,7 @@ from llm_orc.cli.complete import runs
 from llm_orc.cli.options import FailOn, Force, Format, MaxCost, Output, Stream, Verbose, refuse_empty
 
 EXAMPLES = "llm-orc runs resume last", "llm-orc runs resume 20261121-1 --max-cost 2.50 -o report.md"
-RunId = Annotated[str, typer.Argument(metavar="RUN", help="Its id, the beginning of one, or last.", autocompletion=runs)]
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="Its id, the beginning of one, last, or last~1.", autocompletion=runs)]
 Again = Annotated[bool, typer.Option("--again", help="Begin a new run of the same plan and input.")]
 Offline = Annotated[
     bool | None,

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from llm_orc.cli.terminal import Terminal
 
 app = new_app(
-    help="List, show and draw the runs that are kept. RUN is an id, the beginning of one, or last.",
+    help="List, show and draw the runs that are kept. RUN is an id, the beginning of one, last, or last~1 for the one before.",
     epilog=examples("llm-orc runs list --status failed --since 2d", "llm-orc runs show last"),
 )
 STATES = ("running", "succeeded", "partial", "failed", "cancelled")
-Run = Annotated[str, typer.Argument(metavar="RUN", help="Its id, the beginning of one, or last.", autocompletion=runs)]
+Run = Annotated[str, typer.Argument(metavar="RUN", help="Its id, the beginning of one, last, or last~1.", autocompletion=runs)]
 Agent = Annotated[
     str,
     typer.Option("--agent", metavar="NAME", help="Of this node: agent, agent[3] or agent/child.", autocompletion=nodes, show_default=False),
@@ -218,6 +218,31 @@ def export(
     from llm_orc.cli.runs_exported import Asked, exported
 
     return exported(ctx.obj, Asked(run, output_format, output, force))
+
+
+@app.command(epilog=examples("llm-orc runs diff last~1 last", "llm-orc runs diff 20260131-1 20260131-2 --agent review"))
+def diff(
+    ctx: typer.Context,
+    *,
+    run: Annotated[str, typer.Argument(metavar="A", help="A run: its id, the beginning of one, last or last~1.", autocompletion=runs)],
+    other: Annotated[str, typer.Argument(metavar="B", help="Another one.", autocompletion=runs)],
+    agent: Annotated[
+        str,
+        typer.Option("--agent", metavar="NAME", help="Only this node and what is inside of it.", autocompletion=nodes, show_default=False),
+    ] = "",
+    brief: Annotated[bool, typer.Option("--brief", help="Only say what differs, without the texts.")] = False,
+    limit: Limit = "100",
+    json: Json = False,
+) -> int:
+    """Say what differs between two runs: what they were begun with, prompts, replies, the result, times and costs.
+
+    The exit code is 0 whether they differ or not; with --json, `same` is true where nothing but times and costs does.
+    """
+    refuse_empty(ctx)
+    refuse_beside(ctx, "json", "limit")
+    from llm_orc.cli.runs_compared import Asked, compared
+
+    return compared(ctx.obj, Asked(run, other, agent, brief, limit, json))
 
 
 @app.command(epilog=examples("llm-orc runs prune --older-than 30d --dry-run", "llm-orc runs prune --pin last"))

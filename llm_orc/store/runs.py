@@ -1,8 +1,11 @@
 """The store: runs by id."""
 
+import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,7 +21,8 @@ from llm_orc.store.schema import opened, opened_to_read
 from llm_orc.store.trouble import trouble
 
 LAST = "last"
-"""Stands for the run that began last."""
+"""Stands for the run that began last, `last~1` for the one before it."""
+_BEFORE = re.compile(rf"{LAST}(?:~([0-9]{{1,9}}))?")
 SEE = "see: llm-orc runs list"
 _LAST = "SELECT number, owner, (SELECT coalesce(max(seq), 0) FROM events WHERE run = number) FROM runs WHERE id = ?"
 _SHOWN = 3
@@ -87,17 +91,18 @@ class Store:
             self.connection.execute("COMMIT")
 
     def find(self, word: str) -> str:
-        """The id of the run that begins with this, or has it at its end, or is the `last`; raises ProblemError for none and for several."""
+        """The id of the run that begins with this, or ends with it, or is the `last`; raises ProblemError for none and for several."""
         with self.asked():
-            if word == LAST:
-                rows = self.connection.execute("SELECT id FROM runs ORDER BY started_at DESC, number DESC LIMIT 1").fetchall()
+            if before := _BEFORE.fullmatch(word):
+                query = "SELECT id FROM runs ORDER BY started_at DESC, number DESC LIMIT 1 OFFSET ?"
+                rows = self.connection.execute(query, (int(before[1] or 0),)).fetchall()
             else:
                 like = word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
                 query = "SELECT id FROM runs WHERE id LIKE ? ESCAPE '\\' OR id LIKE ? ESCAPE '\\' ORDER BY id = ? DESC, id DESC LIMIT ?"
                 rows = self.connection.execute(query, (f"{like}%", f"%-{like}", word, _SHOWN + 1)).fetchall()
         found = [row[0] for row in rows]
         if not found:
-            raise ProblemError(Problem(f"no run '{word}'" if word != LAST else "no run is kept here", hint=SEE))
+            raise ProblemError(Problem("no run is kept here" if word == LAST else f"no run '{word}'", hint=SEE))
         if len(found) > 1 and found[0] != word:
             several = ", ".join(found[:_SHOWN]) + (", ..." if len(found) > _SHOWN else "")
             raise ProblemError(Problem(f"several runs begin with '{word}': {several}", hint="write more of its id"))
@@ -143,6 +148,16 @@ class Store:
             parts += (f"{_OF} node >= :node || '{letter}' AND node < :node || '{chr(ord(letter) + 1)}'" for letter in _BELOW)
         others = "".join(f" AND (node <> :{key} OR event LIKE '{_KIND.format('submitted')}')" for key in above)
         return self._events(run_id, f"seq IN ({' UNION ALL '.join(parts)}){others}", node=node, **above)
+
+    def events_below(self, run_id: str, node: str) -> Iterator[tuple[str, tuple[Happening, ...]]]:
+        """What was told of each node below one, node by node, sorted by their ids."""
+        where = " OR ".join(f"node >= :node || '{letter}' AND node < :node || '{chr(ord(letter) + 1)}'" for letter in _BELOW)
+        number = self.number(run_id)
+        with self.asked():
+            query = f"SELECT node, seq, event FROM events INDEXED BY events_by_node WHERE run = :run AND ({where}) ORDER BY node, seq"  # noqa: S608
+            rows = self.connection.execute(query, {"run": number, "node": node})
+            for id_, group in groupby(rows, key=itemgetter(0)):
+                yield id_, tuple(event_of(whole(row, self.texts.read), seq) for _, seq, row in group)
 
     def end(self, run_id: str) -> RunEnded | None:
         """How it ended last; None where it goes on. Raises ProblemError."""

@@ -151,6 +151,7 @@ def test_a_run_is_found_by_its_beginning_its_end_or_as_the_last(store: Store) ->
     assert store.find("20260101-120000-a") == "20260101-120000-aaaaaa"
     assert store.find("bbbbbb") == "20260101-120000-bbbbbb"
     assert store.find("last") == "20260102-120000-cccccc"
+    assert store.find("last~1") == "20260101-120000-bbbbbb"
     assert store.find("20260102") == "20260102", "a whole id is no beginning"
     for word, what in (("2026010", "several runs"), ("x", "no run 'x'"), ("%", "no run '%'"), ("2026010_", "no run")):
         with pytest.raises(ProblemError, match=what):
