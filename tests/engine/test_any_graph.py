@@ -1,5 +1,6 @@
 """What holds for every graph, whatever fails and however long it takes."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm_orc.domain.event import RunEnded, RunStarted, Submitted
+from llm_orc.domain.message import NO_USAGE, Ask, FailedError, Failure, Kind, Reply, Request, Tell, Usage
 from llm_orc.domain.run import Run, fold
+from tests.engine.reference import reference
 from tests.engine.runs import Lab
 
 ENDED = {"succeeded", "failed", "skipped"}
@@ -29,43 +32,51 @@ def graphs(draw: st.DrawFn) -> Graph:
     agents = []
     for index, name in enumerate(names):
         needs = draw(st.lists(st.sampled_from(names[:index]), unique=True)) if index else []
-        rule = draw(st.sampled_from(["any", "all", 0]))
-        agents.append({"name": name, "depends_on": needs, "require": rule})
+        rule = draw(st.sampled_from(["any", "all", draw(st.integers(0, len(needs)))]))
+        when = {"when": False} if draw(st.integers(0, 9)) == 9 else {}
+        agents.append({"name": name, "depends_on": needs, "require": rule, **when})
     seconds = {name: float(draw(st.integers(1, 9))) for name in names}
     failing = frozenset(draw(st.sets(st.sampled_from(names))))
     return Graph(tuple(draw(st.permutations(agents))), seconds, failing)
 
 
+def server(graph: Graph) -> Ask:
+    """Counts a token more for each agent than for the one before it, replied or not."""
+
+    async def answer(request: Request, tell: Tell) -> Reply:
+        usage = used(request.node)
+        if request.node in graph.failing:
+            raise FailedError(Failure(Kind.INVALID_REQUEST, "it broke"), usage=usage)
+        return Reply(f"{request.node} says: {request.messages[-1].text}", usage=usage)
+
+    return answer
+
+
+def used(name: str) -> Usage:
+    """What asking it takes."""
+    return Usage(int(name[1:]) + 1, 100 * int(name[1:]))
+
+
 @settings(max_examples=300, deadline=None)
 @given(graphs(), st.sampled_from(["overlapping", "phased"]), st.none() | st.integers(1, 4))
 def test_every_graph(graph: Graph, execution: str, bound: int | None) -> None:
-    lab = Lab(seconds=graph.seconds, failing=graph.failing)
+    # No two agents are done at one moment: their seconds have fractions whose sums all differ.
+    seconds = {name: whole + 2.0 ** -(int(name[1:]) + 1) for name, whole in graph.seconds.items()}
+    lab = Lab(seconds=seconds, server=server(graph))
     run = lab.run({"execution": execution, "agents": list(graph.agents)}, max_parallel=bound)
-    by_name = {agent["name"]: agent for agent in graph.agents}
-    asked = [request.node for request in lab.requests]
-    assert len(asked) == len(set(asked)), "nobody is asked twice"
-    assert bound is None or lab.peak <= bound
-    for name, node in run.nodes.items():
-        needs = by_name[name]["depends_on"]
-        there = sum(run.nodes[need].status == "succeeded" for need in needs)
-        required = {"all": len(needs), "any": min(1, len(needs)), 0: 0}[by_name[name]["require"]]
-        expected = "skipped" if there < required else "failed" if name in graph.failing else "succeeded"
-        assert node.status == expected
-        assert (name in asked) == (expected != "skipped")
-        assert all((node.started_at or run.seconds) >= (run.nodes[need].ended_at or 0) for need in needs)
-    if bound is None and execution == "overlapping":
-        assert run.seconds == max((_end(name, run, by_name, graph.seconds) for name in run.nodes), default=0)
-    if execution == "phased":
-        for before, after in zip(run.phases, run.phases[1:], strict=False):
-            barrier = max(run.nodes[name].ended_at or 0 for name in before)
-            assert all((run.nodes[name].started_at or barrier) >= barrier for name in after)
+    expected = reference(graph.agents, seconds, graph.failing, bound=bound or math.inf, phased=execution == "phased")
+    assert [list(phase) for phase in run.phases] == expected.phases
+    assert {name: node.status for name, node in run.nodes.items()} == expected.statuses
+    assert {name: (node.started_at, node.ended_at) for name, node in run.nodes.items()} == expected.times
+    assert lab.peak == expected.peak
+    begun = [name for name, (start, _) in expected.times.items() if start is not None]
+    assert sorted(request.node for request in lab.requests) == sorted(begun), "everybody once"
+    assert run.usage == sum(map(used, begun), NO_USAGE)
+    assert run.seconds == max(end for _, end in expected.times.values())
+    failed, leaves = "failed" in expected.statuses.values(), [expected.statuses[leaf] for leaf in run.leaves]
+    if {*leaves} <= {"succeeded", "failed"}:
+        assert run.exit_code == (1 if "succeeded" not in leaves else 3 if failed else 0)
     _is_the_fold_of_its_events(run, lab)
-
-
-def _end(name: str, run: Run, by_name: Mapping[str, Mapping[str, Any]], seconds: Mapping[str, float]) -> float:
-    """When an agent can be done at the earliest: its own critical path."""
-    ready = max((_end(need, run, by_name, seconds) for need in by_name[name]["depends_on"]), default=0.0)
-    return ready + (0.0 if run.nodes[name].status == "skipped" else seconds[name])
 
 
 def _is_the_fold_of_its_events(run: Run, lab: Lab) -> None:
