@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from llm_orc.domain.profile import Profile
     from llm_orc.domain.run import Run
     from llm_orc.library.config import get_config
+    from llm_orc.library.logs import configure_logging
     from llm_orc.library.run import arun, run
     from llm_orc.library.waiting import wait
 
@@ -42,6 +43,7 @@ _WHERE = {
     "Profile": "llm_orc.domain.profile",
     "Run": "llm_orc.domain.run",
     "arun": "llm_orc.library.run",
+    "configure_logging": "llm_orc.library.logs",
     "get_config": "llm_orc.library.config",
     "run": "llm_orc.library.run",
     "wait": "llm_orc.library.waiting",
@@ -77,6 +79,7 @@ __all__ = [
     "Variable",
     "__version__",
     "arun",
+    "configure_logging",
     "get_config",
     "run",
     "wait",

@@ -1,6 +1,7 @@
 """The one place that wires config, catalog, models and engine together."""
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from llm_orc.domain.reuse import Replies
     from llm_orc.models.auto import Choice
     from llm_orc.models.auto import Wanted as Tier
+    from llm_orc.render.log import Logged
     from llm_orc.store.kept import Kept
 
 PROGRAMS_PER_CORE = 2
@@ -245,7 +247,8 @@ class Session:
         run = Run() if run is None else run
         run_id = run.id or _run_id()
         journal = self.kept.journal(run_id, run, None if run.id else self.spec(text)) if self.kept else None
-        told = Told([journal.tell, *listeners] if journal else listeners)
+        logged = _logged(run, run_id)
+        told = Told([*([journal.tell] if journal else ()), *listeners, *(each.tell for each in logged)], run_id)
 
         def tell(event: Happening) -> None:
             fold(run, event)
@@ -259,8 +262,8 @@ class Session:
         try:
             await perform(self.plan, text, means, tell, run=run_id, past=Past.of(run), stop=self._stop)
         finally:
-            if journal is not None:
-                journal.close()
+            for each in (*([journal] if journal else ()), *logged):
+                each.close()
             if replies is not None:
                 replies.close()  # now the run is there that they are for
         return run
@@ -303,6 +306,16 @@ class Session:
         """End the run early; what is finished is kept."""
         if self._stop is not None and not self._stop.done():
             self._stop.set_result(cause)
+
+
+def _logged(run: Run, run_id: str) -> "Sequence[Logged]":
+    """The listener that makes records for `logging`, if anybody has set that up."""
+    log = logging.getLogger(__package__)
+    if not (log.isEnabledFor(logging.ERROR) and log.hasHandlers()):
+        return ()
+    from llm_orc.render.log import Logged
+
+    return [Logged(log, run, run_id)]
 
 
 def _tier(wanted: Wanted) -> "Tier":

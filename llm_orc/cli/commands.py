@@ -90,7 +90,7 @@ def _ours(command: Any, ctx: Any) -> Any:
 
 def _take_as_it_is(param: Any) -> None:
     # Another typer may have no such thing: then it starts slower, and works as well.
-    if getattr(getattr(param, "type_descriptor", None), "annotation", None) in (str, bool, list[str]):
+    if getattr(getattr(param, "type_descriptor", None), "annotation", None) in (str, bool, list[str]) or getattr(param, "count", False):
         param.get_runtime_param = _AsItIs
 
 

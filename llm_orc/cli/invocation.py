@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from llm_orc.app import Session
 from llm_orc.cli.ahead import importing
 from llm_orc.cli.input import Given, names_a_file, read_input
+from llm_orc.cli.logs import note
 from llm_orc.cli.next_steps import comes_with_us, next_steps
 from llm_orc.cli.output import Target, format_of, opened, target_of
 from llm_orc.cli.planning import is_offline, trusted_plan, warn, with_attachments
@@ -223,6 +224,7 @@ class Call:
         self.terminal.tell([*self.unkept[self.said :], *problems])
         if self.run.cause and self.is_kept:
             self.say([f"to go on with it: llm-orc runs resume {self.run.id}"])
+        note(self.unkept, self.run.id)
         if closed:
             self.say([f"failed on: {self.wanted.fail_on}"])
         return _exit_code(self.run, wrong=bool(problems), closed=closed)

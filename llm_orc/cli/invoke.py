@@ -14,6 +14,7 @@ from llm_orc.cli.options import (
     Files,
     Force,
     Format,
+    LogFile,
     MaxCost,
     MaxParallel,
     NoDeps,
@@ -60,7 +61,8 @@ def invoke(
     output: Output = None,
     force: Force = False,
     no_store: _NoStore = False,
-    verbose: Verbose = False,
+    verbose: Verbose = 0,
+    log_file: LogFile = "",
 ) -> int:
     """Run an ensemble on some input and print its result.
 
@@ -69,9 +71,11 @@ def invoke(
     refuse_empty(ctx)
     from llm_orc.cli.input import FROM_STDIN, Given
     from llm_orc.cli.invocation import Wanted, carried_out
+    from llm_orc.cli.logs import logged
     from llm_orc.cli.planning import choices_of
 
     choices = choices_of(var, only, profile, no_deps=no_deps, max_parallel=max_parallel, max_cost=max_cost, cache=cache)
-    wanted = Wanted(output_format, output, fail_on, force=force, stream=stream, offline=offline, verbose=verbose, keep=not no_store)
+    wanted = Wanted(output_format, output, fail_on, force, stream, offline, bool(verbose), keep=not no_store)
     given = Given(text, tuple(file), stdin=not no_stdin and FROM_STDIN not in attach, attached=tuple(attach))
-    return carried_out(ctx.obj, ensemble, choices, given, wanted)
+    with logged(ctx.obj, log_file, verbose):
+        return carried_out(ctx.obj, ensemble, choices, given, wanted)

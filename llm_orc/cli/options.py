@@ -52,7 +52,19 @@ Output = Annotated[
     ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="With -o: replace the file.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say when each agent ends; in JSON, print long prompts whole.")]
+Verbose = Annotated[
+    int,
+    typer.Option(
+        "--verbose",
+        "-v",
+        count=True,
+        help="Say when each agent ends, and in JSON print long prompts whole; -vv: requests, waits and sizes too.",
+        show_default=False,
+    ),
+]
+LogFile = Annotated[
+    str, typer.Option("--log-file", metavar="FILE", help="Add all that happens to a file, as JSON lines.", show_default=False)
+]
 Cache = Annotated[
     bool | None,
     typer.Option("--cache/--no-cache", help="Reuse replies to equal requests, or none, whatever is written.", show_default=False),

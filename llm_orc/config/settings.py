@@ -27,6 +27,8 @@ _NOT_SETTINGS = (
     "LLM_ORC_DEBUG",
     "LLM_ORC_PASSPHRASE",
     "LLM_ORC_ARTIFACTS",
+    "LLM_ORC_LOG_FILE",
+    "LLM_ORC_LOG_LEVEL",
     "LLM_ORC_TEST_DATABASE_URL",
 )
 _FOREIGN = ("project", "performance")

@@ -12,8 +12,8 @@ _log = logging.getLogger("llm_orc")
 class Told:
     """Listeners, of which one that raises harms nobody."""
 
-    def __init__(self, listeners: Iterable[Tell]) -> None:
-        self._listeners = list(listeners)
+    def __init__(self, listeners: Iterable[Tell], run: str = "") -> None:
+        self._listeners, self._run = list(listeners), run
 
     def tell(self, event: Happening) -> None:
         """Tell each of them; one that raises is told nothing more."""
@@ -22,4 +22,4 @@ class Told:
                 listener(event)
             except Exception:  # noqa: BLE001 - a stranger's code
                 self._listeners.remove(listener)
-                _log.exception("a listener failed and is not told anything more")
+                _log.exception("a listener failed and is not told anything more", extra={"run": self._run})

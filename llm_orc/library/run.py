@@ -62,8 +62,8 @@ async def arun(  # noqa: PLR0913 - keywords, each of which stands alone
     plan = _trusted(layers, ensemble, choices, profiles)
     async with Session(layers, plan, offline, providers or {}) as session:
         await session.settle()
-        with _kept(session, layers, store, cache=cache):
-            return await session.perform(session.input_of(input), listeners, stream=stream)
+        with _kept(session, layers, store, cache=cache) as run:
+            return await session.perform(session.input_of(input), listeners, stream=stream, run=run)
 
 
 def _trusted(layers: Layers, ensemble: str | os.PathLike[str] | Ensemble, choices: Choices, profiles: Iterable[Profile]) -> Plan:
@@ -82,15 +82,15 @@ def _kept(
     store: bool | str | os.PathLike[str],  # noqa: FBT001 - as it was given
     *,
     cache: bool | None,
-) -> Iterator[None]:
-    """What is performed meanwhile is kept, as far as it can be."""
+) -> Iterator[Run]:
+    """A run of which what happens meanwhile is kept, as far as it can be."""
     warnings: Sequence[Problem] = ()
     if store is not False:
         folder, keep = (store_folder(layers), how_many(layers)) if store is True else (Path(store), None)
         warnings = session.keep(folder, keep)
-    yield
+    yield (run := Run())
     for warning in (*warnings, *(session.forgets() if cache else ())):
-        _log.warning("%s", warning)
+        _log.warning("%s", warning, extra={"run": run.id})
 
 
 def run(ensemble: str | os.PathLike[str] | Ensemble, input: str = "", **options: Any) -> Run:

@@ -73,6 +73,7 @@ CALLS: dict[str, Sequence[Sequence[str]]] = {
     "invoke": [
         ["all", "hello"],
         ["all", "hello", "--output-format", "json", "-v"],
+        ["all", "hello", "-vv", "--log-file", "log.jsonl"],
         ["all", "hello", "--output-format", "jsonl"],
         ["all", "hello", "--output-format", "markdown", "--stream", "-v"],
         ["all", "hello", "-o", "made.md"],

@@ -175,11 +175,30 @@ FAILING = {
 def test_a_plugin_that_fails_with_the_key_at_hand_shows_none(here: Project, model: str) -> None:
     env = plug(here, model)
     for more in ({}, {"LLM_ORC_DEBUG": "1"}):
-        outcome = here.run("invoke", "all", "hello", "-v", "--output-format", "jsonl", env={**env, **more})
+        outcome = here.run("invoke", "all", "hello", "-vv", "--log-file", "log", "--output-format", "jsonl", env={**env, **more})
 
         assert FAILING[model] in outcome.err
         assert leaks(outcome) == []
     assert SEARCH.found_below(here.home) == []
+
+
+def test_no_log_of_ours_holds_a_key_that_is_in_use(here: Project) -> None:
+    env = plug(here, "logs")
+    outcome = here.run("invoke", "all", "hello", "-vv", "--log-file", "log", env=env)
+
+    assert "plug  key [key]" in outcome.err
+    assert '"logger": "plug"' in (here.path / "log").read_text()
+    assert SEARCH.found_below(here.home) == []
+    assert leaks(outcome) == []
+
+
+def test_the_search_sees_a_key_in_a_log_of_ours(here: Project) -> None:
+    env = plug(here, "logs")
+    here.write("~/plug/plug.py", PLUGIN.replace('"key %s", key', '"key %s", os.environ["HF_TOKEN"]'))
+    outcome = here.run("invoke", "all", "hello", "-vv", "--log-file", "log", env=env)
+
+    assert SEARCH.found(outcome.err) == ["HF_TOKEN"]
+    assert SEARCH.found_below(here.home) == ["HF_TOKEN in project/log"]
 
 
 @pytest.mark.parametrize("model", FAILING)
