@@ -13,7 +13,7 @@ from llm_orc.cli.ahead import importing
 from llm_orc.cli.input import Given, names_a_file, read_input
 from llm_orc.cli.logs import note
 from llm_orc.cli.next_steps import comes_with_us, next_steps
-from llm_orc.cli.output import Target, format_of, opened, target_of
+from llm_orc.cli.output import Target, format_of, opened, style_sheet, target_of
 from llm_orc.cli.planning import is_offline, trusted_plan, warn, with_attachments
 from llm_orc.cli.terminal import HungUpError, Terminal
 from llm_orc.config.layers import Layers
@@ -29,7 +29,7 @@ from llm_orc.render.talk import Patience, Talk, summary
 if TYPE_CHECKING:
     from llm_orc.cli.gate import Gate
 
-AT_THE_END = ("json", "rich")
+AT_THE_END = ("html", "json", "rich")
 """The formats that have nothing to write before the end."""
 QUIET_UNTIL_THE_END = (*AT_THE_END, "markdown", "text")
 """Likewise unless they stream: a live view may be drawn meanwhile."""
@@ -48,6 +48,8 @@ class Wanted(NamedTuple):
     offline: bool
     verbose: bool
     keep: bool = True
+    css: str | None = None
+    """A file with a style sheet for pages."""
 
 
 def carried_out(terminal: Terminal, name: str, choices: Choices, given: Given, wanted: Wanted) -> int:
@@ -76,7 +78,8 @@ def call_of(terminal: Terminal, layers: Layers, plan: Plan, wanted: Wanted, targ
     chosen = format_of(target, wanted.output_format, *(name for name, _ in written))
     if wanted.stream and chosen in AT_THE_END:
         raise ProblemError(Problem(f"--stream does nothing with the format '{chosen}'", hint="take --output-format text or markdown"))
-    paper = Paper(target.write, plan, wanted.stream, wanted.verbose, target.width, target.color)
+    css = None if wanted.css is None else style_sheet(terminal, wanted.css, chosen)
+    paper = Paper(target.write, plan, wanted.stream, wanted.verbose, target.width, target.color, css)
     shape = opened(chosen, paper, *(() if wanted.output_format else written))
     early = wanted.stream or chosen not in QUIET_UNTIL_THE_END
     view = _view_for(terminal, wanted, busy=early and target.width is not None)

@@ -9,6 +9,7 @@ from llm_orc.cli.commands import examples
 from llm_orc.cli.options import (
     Attach,
     Cache,
+    Css,
     Ensemble,
     FailOn,
     Files,
@@ -60,6 +61,7 @@ def invoke(
     output_format: Format = None,
     output: Output = None,
     force: Force = False,
+    css: Css = None,
     no_store: _NoStore = False,
     verbose: Verbose = 0,
     log_file: LogFile = "",
@@ -75,7 +77,7 @@ def invoke(
     from llm_orc.cli.planning import choices_of
 
     choices = choices_of(var, only, profile, no_deps=no_deps, max_parallel=max_parallel, max_cost=max_cost, cache=cache)
-    wanted = Wanted(output_format, output, fail_on, force, stream, offline, bool(verbose), keep=not no_store)
+    wanted = Wanted(output_format, output, fail_on, force, stream, offline, bool(verbose), keep=not no_store, css=css)
     given = Given(text, tuple(file), stdin=not no_stdin and FROM_STDIN not in attach, attached=tuple(attach))
     with logged(ctx.obj, log_file, verbose):
         return carried_out(ctx.obj, ensemble, choices, given, wanted)

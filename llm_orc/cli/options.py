@@ -48,9 +48,13 @@ Format = Annotated[
 Output = Annotated[
     str | None,
     typer.Option(
-        "--output", "-o", metavar="FILE", help="Write the result to a file, in the format that .md, .html, .json, .jsonl or .txt names."
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="Write the result to a file; its ending says how: .md, .html, .json, .jsonl, .txt.",
     ),
 ]
+Css = Annotated[str | None, typer.Option("--css", metavar="FILE", help="A style sheet for the HTML page, after its own.")]
 Force = Annotated[bool, typer.Option("--force", help="With -o: replace the file.")]
 Verbose = Annotated[
     int,

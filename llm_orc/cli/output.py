@@ -9,13 +9,15 @@ from llm_orc.cli.terminal import Terminal, reason
 from llm_orc.domain.problem import Place, Problem, ProblemError
 from llm_orc.render.formats import Format, Paper, open_format
 
+PAGES = ("html",)
+"""The formats that a style sheet goes with."""
 BY_ENDING = {
-    ".md": "markdown",
-    ".markdown": "markdown",
-    ".html": "html",
     ".htm": "html",
+    ".html": "html",
     ".json": "json",
     ".jsonl": "jsonl",
+    ".markdown": "markdown",
+    ".md": "markdown",
     ".txt": "text",
 }
 
@@ -76,6 +78,19 @@ def format_of(target: Target, flag: str | None, *others: str | None) -> str:
     by_ending = BY_ENDING.get(target.file.suffix.lower()) if target.file else None
     fallback = "rich" if target.width else "text"
     return next(filter(None, (flag, by_ending, *others)), fallback)
+
+
+def style_sheet(terminal: Terminal, named: str, chosen: str) -> str:
+    """What `--css` names; raises ProblemError."""
+    if chosen not in PAGES:
+        raise ProblemError(Problem(f"--css does nothing with the format '{chosen}'", hint="it goes with html: -o FILE.html"))
+    try:
+        return (terminal.where.cwd / named).read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ProblemError(Problem("is not UTF-8 text", Place(named))) from None
+    except (OSError, ValueError) as error:
+        what = reason(error) if isinstance(error, OSError) else "no file has such a name"
+        raise ProblemError(Problem(f"cannot be read: {what}", Place(named))) from None
 
 
 def opened(name: str, paper: Paper, *written: tuple[str | None, Place | None]) -> Format:

@@ -8,7 +8,7 @@ import typer
 from llm_orc.cli.commands import app as new_app
 from llm_orc.cli.commands import examples
 from llm_orc.cli.complete import artifacts, ensembles, formats, nodes, runs
-from llm_orc.cli.options import Force, Json, refuse_beside, refuse_empty
+from llm_orc.cli.options import Css, Force, Json, refuse_beside, refuse_empty
 from llm_orc.cli.resume import EXAMPLES, resume
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ def graph(
     return graphed(ctx.obj, Asked(run, agent, whole, output_format, output, force))
 
 
-@app.command(epilog=examples("llm-orc runs export last -o run.html", "llm-orc runs export last > run.json"))
+@app.command(epilog=examples("llm-orc runs export last --output-format page -o run.html", "llm-orc runs export last > run.json"))
 def export(
     ctx: typer.Context,
     *,
@@ -203,21 +203,25 @@ def export(
     output_format: Annotated[
         str | None,
         typer.Option(
-            "--output-format", metavar="FORMAT", help="json, html, text, markdown, rich, jsonl, or a .j2 file.", autocompletion=formats
+            "--output-format",
+            metavar="FORMAT",
+            help="json, page, html, text, markdown, rich, jsonl, or a .j2 file.",
+            autocompletion=formats,
         ),
     ] = None,
     output: Output = None,
     force: Force = False,
+    css: Css = None,
 ) -> int:
     """Write a run in any of the formats of invoke, without asking a model.
 
-    JSON holds everything that is kept of it: what invoke prints, what it was begun with, and all events. HTML is one page that
-    fetches nothing: the result, the graph, times and costs, every prompt and every reply.
+    JSON holds everything that is kept of it: what invoke prints, what it was begun with, and all events. The page is one file of HTML
+    that fetches nothing: the result, the graph, times and costs, every prompt and every reply. html is the result alone.
     """
     refuse_empty(ctx)
     from llm_orc.cli.runs_exported import Asked, exported
 
-    return exported(ctx.obj, Asked(run, output_format, output, force))
+    return exported(ctx.obj, Asked(run, output_format, output, force, css))
 
 
 @app.command(epilog=examples("llm-orc runs diff last~1 last", "llm-orc runs diff 20260131-1 20260131-2 --agent review"))

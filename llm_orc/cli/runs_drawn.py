@@ -75,7 +75,7 @@ def _forms(form: str, run: KeptRun, made: Summary, nodes: Sequence[KeptNode], kn
 
             yield to_json(graph_document(run, made, nodes, known), indent=2) + "\n"
         case "html":
-            from llm_orc.render.html import graph_page
+            from llm_orc.render.run_page import graph_page
 
             yield from graph_page(run, made, nodes, known, now, whole=asked.whole)
         case "text":

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from llm_orc.cli.output import BY_ENDING, target_of
+from llm_orc.cli.output import BY_ENDING, style_sheet, target_of
 from llm_orc.cli.output import opened as opened_format
 from llm_orc.cli.runs_opened import opened
 from llm_orc.cli.runs_shown import folded
@@ -21,6 +21,7 @@ class Asked(NamedTuple):
     output_format: str | None
     output: str | None
     force: bool
+    css: str | None
 
 
 def exported(terminal: Terminal, asked: Asked) -> int:
@@ -28,6 +29,7 @@ def exported(terminal: Terminal, asked: Asked) -> int:
     target = target_of(terminal, asked.output, force=asked.force)
     by_ending = BY_ENDING.get(target.file.suffix.lower()) if target.file else None
     chosen = asked.output_format or by_ending or EVERYTHING
+    css = None if asked.css is None else style_sheet(terminal, asked.css, chosen)
     with opened(terminal) as store:
         run_id = store.find(asked.run)
         run = folded(store, run_id, "")
@@ -36,7 +38,7 @@ def exported(terminal: Terminal, asked: Asked) -> int:
                 target.write(piece)
         else:
             plan = None if chosen in FORMATS else _plan(terminal, store.kept_spec(run_id))
-            shape = opened_format(chosen, Paper(target.write, plan, verbose=True, width=target.width, color=target.color))
+            shape = opened_format(chosen, Paper(target.write, plan, verbose=True, width=target.width, color=target.color, css=css))
             for event in store.events(run_id):
                 shape.tell(event)
             shape.close(run)

@@ -6,7 +6,10 @@ pulldown-cmark parses it, as GitHub reads it; whatever is no heading stays as it
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from pyromark import Options
 
 UNENDED = {"<!--": "-->", "<script": "</script>", "<pre": "</pre>", "<style": "</style>", "<textarea": "</textarea>", "<?": "?>"}
 """HTML that goes on to the end of the text until this comes."""
@@ -85,14 +88,20 @@ class Outline:
         return f"{opening} {words}".rstrip().encode() + ended.encode()
 
 
+def syntax() -> "Options":
+    """What is read besides CommonMark, as GitHub does."""
+    from pyromark import Options
+
+    return Options.ENABLE_TABLES | Options.ENABLE_FOOTNOTES | Options.ENABLE_STRIKETHROUGH | Options.ENABLE_TASKLISTS
+
+
 def outline(text: str) -> Outline:
     """Parse a text; one that is all one block of Markdown code is taken for what is in it."""
     import pyromark  # 10 ms that only documents take
 
     source = text.encode("utf-8", "replace")
     reader = _Reader(source)
-    options = pyromark.Options.ENABLE_TABLES | pyromark.Options.ENABLE_FOOTNOTES | pyromark.Options.ENABLE_STRIKETHROUGH
-    for event, place in pyromark.events_with_range(source.decode(), options=options):
+    for event, place in pyromark.events_with_range(source.decode(), options=syntax()):
         if type(event) is dict:
             ((kind, value),) = event.items()
             if kind not in _READ or reader.words is not None:  # most of a text is none of our business
@@ -118,6 +127,11 @@ class _Reader:
     """Of the heading that is being read."""
     _place: list[int] = field(default_factory=list)
     _depth: int = 0
+    _length: int = field(init=False)
+    """Without the blank at the end."""
+
+    def __post_init__(self) -> None:
+        self._length = len(self.source.rstrip())
 
     def read(self, kind: str, value: Any, start: int, end: int) -> None:
         """Note what an event tells."""
@@ -172,7 +186,7 @@ class _Reader:
             self.inner = "\n".join(lines[1:-1])
 
     def _is_last(self, end: int) -> bool:
-        return not self.source[end:].strip()
+        return end >= self._length
 
 
 def _unended(html: str) -> str:

@@ -20,6 +20,7 @@ FORMATS = {
     "json": "llm_orc.render.json:Json",
     "jsonl": "llm_orc.render.jsonl:JsonLines",
     "markdown": "llm_orc.render.text:Text",
+    "page": "llm_orc.render.run_page:RunPage",
     "rich": "llm_orc.render.rich:Rich",
     "text": "llm_orc.render.text:Text",
 }
@@ -40,6 +41,8 @@ class Paper:
     width: int | None = None
     """Columns of the terminal; None where it is none."""
     color: bool = False
+    css: str | None = None
+    """A style sheet of the user's own, for pages."""
 
     def put(self, text: str) -> None:
         """Write what came from a model: verbatim, but a terminal is not driven by it."""

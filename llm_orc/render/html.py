@@ -1,25 +1,39 @@
-"""A run as a page of HTML: its result, graph and nodes, with what was sent and what came of it."""
+"""The result as one HTML page, which needs nothing from anywhere else and holds nothing that runs."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from functools import cache
+from html import escape
+from importlib.resources import files
 
+from llm_orc.domain.document import Slugs
 from llm_orc.domain.event import Happening
-from llm_orc.domain.kept import KeptNode, KeptRun, row_of, rows_of
-from llm_orc.domain.run import Node, Run
-from llm_orc.domain.summary import Summary
+from llm_orc.domain.outline import Outline, outline, syntax
+from llm_orc.domain.run import Run
 from llm_orc.render.formats import Paper
-from llm_orc.render.graph import Drawing
-from llm_orc.render.kept import LOST, utc
-from llm_orc.render.page import escaped, folded, page, written
-from llm_orc.render.picture import picture, row, squares
-from llm_orc.render.run_graph import Edges, drawing, is_item, text
-from llm_orc.render.words import cost_of, counted, dollars, seconds, tokens
+from llm_orc.render.safe import harmless
 
-LONGEST = 200_000
-"""Characters up to which a result is laid out; a longer one is shown as it is."""
+_TAGS = (
+    "a abbr b blockquote br caption code dd del details div dl dt em figcaption figure h1 h2 h3 h4 h5 h6 hr i img input ins kbd li "
+    "mark ol p pre q s samp small span strong sub summary sup table tbody td tfoot th thead tr u ul var"
+)
+_ATTRIBUTES = {  # a picture is shown by its words: it would have to be fetched, or read from a place that a model names
+    "a": {"href", "title"},
+    "code": {"class"},
+    "div": {"class", "id"},
+    "img": {"alt", "title"},
+    "input": {"checked"},
+    "li": {"id"},
+    "ol": {"start"},
+    "sup": {"class", "id"},
+    "td": {"style", "align", "colspan", "rowspan"},
+    "th": {"style", "align", "colspan", "rowspan"},
+}
+_MARK = re.compile("<h([1-6])>\ue000([0-9]+)\ue001 ?")
+_MARKS = re.compile("[\ue000\ue001]")
 
 
 class Html:
-    """The page of a run, once it is over."""
+    """The result as a page, once the run is over."""
 
     cut = False
 
@@ -30,106 +44,47 @@ class Html:
         """Nothing is written before the end."""
 
     def close(self, run: Run) -> None:
-        """Write the page."""
-        for piece in run_page(run):
-            self._paper.write(piece)
+        """Write the page; nothing where there is no result."""
+        if run.result:
+            self._paper.write(page(run.result, run.ensemble, self._paper.css))
 
 
-def run_page(run: Run) -> Iterator[str]:
-    """The page of a whole run."""
-    listed, nodes, now = row_of(run), rows_of(run), run.last_at
-    edges = [(source, node.id) for node in run.nodes.values() for source in node.depends_on]
-    places = _places(nodes)
-    yield from page(f"{run.ensemble} {run.id}", _run_parts(run, listed, nodes, drawing(listed, nodes, edges, now), places))
-
-
-def graph_page(run: KeptRun, summary: Summary, nodes: Sequence[KeptNode], edges: Edges, now: float, *, whole: bool) -> Iterator[str]:
-    """The page of its graph."""
-    places = _places(nodes)
-    yield from page(
-        f"{run.ensemble} {run.id}", _graph_parts(run, summary, nodes, drawing(run, nodes, edges, now, whole=whole), places, now)
+def page(text: str, name: str, css: str | None = None) -> str:
+    """Markdown as a whole page; `css` comes after our own. Titled by its first heading of the first level, else by `name`."""
+    known = outline(_MARKS.sub("", harmless(text)))
+    title = next((heading.text for heading in known.headings if heading.level == 1 and not heading.nested), name)
+    own = (css or "").replace("</", r"<\/")  # else it could end the style sheet
+    more = f"<style>\n{own}\n</style>\n" if css else ""
+    return (
+        '<!doctype html>\n<html lang="">\n<head>\n<meta charset="utf-8">\n'
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>\n{style()}</style>\n{more}</head>\n<body>\n<main>\n{body(known)}</main>\n</body>\n</html>\n"
     )
 
 
-def _run_parts(run: Run, listed: KeptRun, nodes: Sequence[KeptNode], drawn: Drawing, places: Mapping[str, str]) -> Iterator[str]:
-    yield from _head(listed)
-    yield from _models(run)
-    yield f"<h2>Result</h2>\n{_result(run.result)}\n" if run.result else "<p>There is no result.</p>\n"
-    if run.failure:
-        yield f'<p class="failed"><span class="state">{escaped(str(run.failure))}</span></p>\n'
-    yield folded("Input", run.input)
-    yield "<h2>Graph</h2>\n"
-    yield from picture(drawn, places)
-    yield "<h2>Nodes</h2>\n"
-    for node in nodes:
-        yield _node(run, listed, node, run.nodes[node.id], places[node.id])
-    if run.warnings:
-        yield "<h2>Warnings</h2>\n<ul>"
-        yield from (f"<li>{escaped(f'{id_}: {what}' if id_ else what)}</li>\n" for id_, what in run.warnings)
-        yield "</ul>\n"
+def body(known: Outline) -> str:
+    """What stands on the page: headings have names, links lead on only by the web or mail, and nothing is fetched."""
+    import nh3
+    import pyromark
+
+    slugs = Slugs()
+    places = [slugs.slug(heading.text) for heading in known.headings]
+    openings: dict[int, str | None] = {each.start: f"{'#' * each.level} \ue000{index}\ue001" for index, each in enumerate(known.headings)}
+    labels = {label: f"fn:{index}" for index, label in enumerate(dict.fromkeys(note.label for note in known.footnotes), 1)}
+    made = pyromark.html(known.edited(openings, labels), options=syntax())
+    clean = nh3.clean(
+        made,
+        tags=set(_TAGS.split()),
+        attributes=_ATTRIBUTES,
+        set_tag_attribute_values={"input": {"type": "checkbox", "disabled": ""}},
+        filter_style_properties={"text-align"},
+        url_schemes={"http", "https", "mailto"},
+    )
+    return _MARK.sub(lambda found: f'<h{found[1]} id="{escape(places[int(found[2])])}">', clean)
 
 
-def _graph_parts(
-    run: KeptRun, summary: Summary, nodes: Sequence[KeptNode], drawn: Drawing, places: Mapping[str, str], now: float
-) -> Iterator[str]:
-    yield from _head(run)
-    lines = escaped("\n".join(text(run, summary)))
-    yield f'<p class="lines">{lines}</p>\n<h2>Graph</h2>\n'
-    yield from picture(drawn, places)
-    shown = {box.id for box in drawn.boxes}
-    items: dict[str, list[KeptNode]] = {}
-    for node in nodes:
-        if is_item(node) and node.id not in shown:
-            items.setdefault(node.parent, []).append(node)
-    for parent, group in items.items():
-        yield f"<h2>{escaped(parent)}</h2>\n{squares(group, places)}"
-    yield "<h2>Nodes</h2>\n"
-    for node in nodes:
-        yield f'<div class="row {node.status}" id="{places[node.id]}">{row(run, node, now)}</div>\n'
-
-
-def _places(nodes: Sequence[KeptNode]) -> dict[str, str]:
-    return {node.id: f"n{number}" for number, node in enumerate(nodes)}
-
-
-def _head(run: KeptRun) -> Iterator[str]:
-    yield f'<h1>{escaped(run.ensemble)} <span class="{run.status}"><span class="state">{run.status}</span></span></h1>\n'
-    cost = "" if run.cost is None else dollars(run.cost)
-    parts = (run.id, utc(run.started_at), seconds(run.seconds), counted(run.agents, "node"), f"{run.failed:,} failed" if run.failed else "")
-    more = (counted(run.tokens, "token") if run.tokens else "", cost, LOST if run.cause == "lost" else run.cause)
-    yield f'<p class="dim">{escaped("  ·  ".join(filter(None, (*parts, *more))))}</p>\n'
-
-
-def _models(run: Run) -> Iterator[str]:
-    if run.models:
-        yield "<table><tr><th>model<th>tokens<th>cost\n"
-        for name, used in run.models.items():
-            cost = cost_of(used, unpriced=name in run.unpriced) or "no known price"
-            yield f"<tr><td>{escaped(name)}<td>{escaped(tokens(used.usage))}<td>{escaped(cost)}\n"
-        yield "</table>\n"
-
-
-def _node(run: Run, listed: KeptRun, node: KeptNode, whole: Node, place: str) -> str:
-    parts = [f'<p class="dim">after {escaped(", ".join(whole.depends_on))}</p>'] if whole.depends_on else []
-    parts += (f"<p>fell back from {escaped(profile)}: {escaped(str(failure))}</p>" for profile, failure in whole.fell_back)
-    parts += [folded("Prompt", whole.prompt)]
-    if whole.cause:
-        hint = f"\nhint: {whole.failure.hint}" if whole.failure and whole.failure.hint else ""
-        parts.append(written(whole.cause + hint))
-    parts.append(folded("Reply" if whole.reply else "What had come of its reply", whole.text))
-    inside = "".join(filter(None, parts))
-    line = f'<span class="row {node.status}">{row(listed, node, run.last_at)}</span>'
-    return f'<details class="node"><summary>{line}</summary><div id="{place}">{inside}</div></details>\n'
-
-
-def _result(result: str) -> str:
-    if len(result) > LONGEST or result.lstrip().startswith(("{", "[")):
-        return written(result)
-    from markdown_it import MarkdownIt
-
-    from llm_orc.render.safe import harmless
-
-    # An address is shown, not hidden behind words; nothing is fetched from it.
-    parser = MarkdownIt("commonmark", {"html": False, "breaks": True}).enable(["strikethrough", "table"])
-    parser.disable(["image", "link", "autolink", "reference"])
-    return f"<article>{parser.render(harmless(result))}</article>"
+@cache
+def style() -> str:
+    """How a page looks, on a screen and on paper."""
+    return files("llm_orc.render").joinpath("page.css").read_text(encoding="utf-8")

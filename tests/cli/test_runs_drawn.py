@@ -122,7 +122,7 @@ OWN = {"html", "meta", "title", "style", "h1", "h2", "p", "span", "b", "a", "i",
 OURS = OWN | {"article", "table", "tr", "th", "td", "ul", "li", "code", "br"}
 
 
-@pytest.mark.parametrize("command", [["graph"], ["export"]])
+@pytest.mark.parametrize("command", [["graph"], ["export", "--output-format", "page"]])
 def test_a_page_fetches_nothing_and_runs_nothing(ran: Project, command: list[str]) -> None:
     file = f"{command[0]}.html"
     assert ran.run("runs", *command, "last", "-o", file) == ("", f"wrote {file}\n", 0)
@@ -144,7 +144,7 @@ def test_a_page_fetches_nothing_and_runs_nothing(ran: Project, command: list[str
 
 
 def test_a_run_is_one_page(ran: Project) -> None:
-    page = Tags(ran.run("runs", "export", "last", "--output-format", "html").out)
+    page = Tags(ran.run("runs", "export", "last", "--output-format", "page").out)
     assert "<script>alert(1)</script>" in page.said
     assert "[words](javascript:alert(1)) ![p](http://evil.example/p.png) <http://evil.example/auto>" in page.said
     assert page.said.count("item 7") == 2, "its reply, and that of all"
@@ -191,7 +191,7 @@ def test_a_template_sees_the_run_and_its_plan(ran: Project) -> None:
 
 
 def test_invoke_writes_a_page_too(ran: Project) -> None:
-    assert ran.run("invoke", "inner", "<b>hello</b>", "-o", "said.html", "--no-store").code == 0
+    assert ran.run("invoke", "inner", "<b>hello</b>", "--output-format", "page", "-o", "said.html", "--no-store").code == 0
     assert "<b>hello</b>" in Tags((ran.path / "said.html").read_text()).said
 
 
@@ -212,7 +212,7 @@ def test_a_run_that_goes_on_is_shown_as_far_as_it_is(project: NewProject) -> Non
     page = Tags(here.run("runs", "graph", "last", "--output-format", "html").out)
     assert "slow running" in " ".join(page.said.split())
     assert json.loads(here.run("runs", "export", "last").out)["status"] == "running"
-    assert "There is no result." in here.run("runs", "export", "last", "--output-format", "html").out
+    assert "There is no result." in here.run("runs", "export", "last", "--output-format", "page").out
     (here.path / "gate").write_text("")
     process.communicate(timeout=60)
     assert "running" not in here.run("runs", "graph", "last").out

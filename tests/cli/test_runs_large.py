@@ -66,7 +66,7 @@ def test_a_page_of_a_large_run_is_short(runs: Project) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [["show", "--events"], ["export"], ["export", "--output-format", "html"], ["graph", "--output-format", "html"]]
+    "command", [["show", "--events"], ["export"], ["export", "--output-format", "page"], ["graph", "--output-format", "html"]]
 )
 def test_who_reads_no_further_is_left_alone(runs: Project, command: list[str]) -> None:
     name, *rest = command

@@ -324,7 +324,7 @@ def test_json_lines_are_the_events_as_they_happen() -> None:
 def test_an_unknown_format_names_the_nearest() -> None:
     with pytest.raises(ProblemError, match="did you mean 'json'"):
         open_format("jsno", paper()[0])
-    with pytest.raises(ProblemError, match="there are: html, json, jsonl, markdown, rich, text"):
+    with pytest.raises(ProblemError, match="there are: html, json, jsonl, markdown, page, rich, text"):
         open_format("zzz", paper()[0])
 
 
