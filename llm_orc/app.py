@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from llm_orc.credentials.index import Store
     from llm_orc.credentials.keychain import Keychain
     from llm_orc.domain.reuse import Replies
+    from llm_orc.engine.chat import Talk, Turn
+    from llm_orc.engine.open_run import Talk as OpenTalk
     from llm_orc.models.auto import Choice
     from llm_orc.models.auto import Wanted as Tier
     from llm_orc.render.log import Logged
@@ -191,9 +193,13 @@ class Session:
         from llm_orc.config.drafted import drafted, held_to_rules  # most plans are whole from the beginning
 
         with held_to_rules(planned):
-            inner = Session(self.layers, drafted(text, planned, parent, self.layers), self.offline, self.providers)
-            inner.models, inner.known = self.models, self.known
-            await inner.settle()
+            return await self._ready(drafted(text, planned, parent, self.layers))
+
+    async def _ready(self, plan: Plan) -> Plan:
+        """A plan that joins a run, with a model for each tier; raises ProblemError."""
+        inner = Session(self.layers, plan, self.offline, self.providers)
+        inner.models, inner.known = self.models, self.known
+        await inner.settle()
         await asyncio.to_thread(imported, inner.plan)
         return inner.plan
 
@@ -220,10 +226,10 @@ class Session:
             raise ProblemError(Problem(f"'{self.plan.ensemble.name}' has nothing to work on", hint=hint))
         return text
 
-    def spec(self, text: str) -> Spec:
-        """What it takes to make this plan again, and its input."""
+    def spec(self, plan: Plan, text: str) -> Spec:
+        """What it takes to make a plan again, and its input."""
         cwd = self.layers.where.cwd
-        return spec_of(self.plan, text, cwd=str(cwd), offline=self.offline, place=partial(placed, cwd), digest=digest)
+        return spec_of(plan, text, cwd=str(cwd), offline=self.offline, place=partial(placed, cwd), digest=digest)
 
     def _reachable(self, profile: Profile) -> bool:
         """Whether its model may be asked."""
@@ -237,16 +243,19 @@ class Session:
         stream: bool = False,
         shown: str = "",
         run: Run | None = None,
+        talk: "Talk | None" = None,
+        turn: "Turn | None" = None,
     ) -> Run:
         """Run the plan; `run` knows of every event before the listeners hear it, and a listener that raises is no longer told.
 
-        A `run` that something has happened in is gone on with.
         `shown` is the node whose tokens are written out as they come, so that it cannot be asked again.
+        A `run` that something has happened in is gone on with: by what is left to do, or by a `turn`, whose plan this is then.
+        It is kept open until `talk` is over.
         """
         loop = asyncio.get_running_loop()
         run = Run() if run is None else run
         run_id = run.id or _run_id()
-        journal = self.kept.journal(run_id, run, None if run.id else self.spec(text)) if self.kept else None
+        journal = self.kept.journal(run_id, run, None if run.id else self.spec(self.plan, text)) if self.kept else None
         logged = _logged(run, run_id)
         told = Told([*([journal.tell] if journal else ()), *listeners, *(each.tell for each in logged)], run_id)
 
@@ -259,14 +268,23 @@ class Session:
         for profile in filter(self._reachable, self.plan.profiles()):
             self.models.ready(profile)
         self._stop = loop.create_future()
+        plan, heard = (self.plan, self._heard(run, talk)) if turn is None else turn.taken(self.plan, text, run, self.spec(self.plan, text))
         try:
-            await perform(self.plan, text, means, tell, run=run_id, past=Past.of(run), stop=self._stop)
+            await perform(plan, text, means, tell, run=run_id, past=Past.of(run), stop=self._stop, talk=heard)
         finally:
             for each in (*([journal] if journal else ()), *logged):
                 each.close()
             if replies is not None:
                 replies.close()  # now the run is there that they are for
         return run
+
+    def _heard(self, run: Run, talk: "Talk | None") -> "OpenTalk | None":
+        """What goes on with a run when its ensemble is through: the talk, else the turns that it has had."""
+        if talk is None and all(node.turn is None for node in run.nodes.values()):
+            return None
+        from llm_orc.engine.chat import Making, talking  # most runs are over then
+
+        return talking(run, Making(self.plan, self.layers.profiles, self.layers.default_profile, self._ready, self.spec), talk)
 
     def _reuses(self, *, drafts: bool = False) -> bool:
         return self.plan.reuses(usually=self.layers.settings.cache, drafts=drafts)

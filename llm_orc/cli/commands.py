@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from importlib import import_module
+from keyword import iskeyword
 from typing import Any
 
 import typer
@@ -13,6 +14,7 @@ from llm_orc.domain.problem import Problem, ProblemError, nearest
 
 COMMANDS: Mapping[str, str] = {
     "invoke": "Run an ensemble on some input",
+    "continue": "Say something to the model that spoke last in a run",
     "plan": "Show what an ensemble would do: phases, models, prompts",
     "validate": "Check ensembles, and say everything that is wrong",
     "list": "List the ensembles and profiles that can be called",
@@ -25,7 +27,7 @@ COMMANDS: Mapping[str, str] = {
     "config": "Show the settings, and where each comes from",
     "schema": "Print a JSON Schema, for editors and programs",
 }
-"""Name -> one line of help; the module is `llm_orc.cli.NAME`."""
+"""Name -> one line of help; the module is `llm_orc.cli.NAME`, or `NAME_` where that is a word of Python."""
 NAME = "llm-orc"
 EPILOG = "cat code.py | llm-orc invoke code-review --offline", "llm-orc init && llm-orc invoke my-first"
 
@@ -49,7 +51,8 @@ class Commands(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in COMMANDS:
             return None
-        return _ours(get_command(import_module(f"llm_orc.cli.{cmd_name}").app), ctx)
+        module = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
+        return _ours(get_command(import_module(f"llm_orc.cli.{module}").app), ctx)
 
     def get_help_option(self, ctx: Any) -> Any:
         return _our_help(super().get_help_option(ctx))

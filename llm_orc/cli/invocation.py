@@ -5,6 +5,7 @@ import gc
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -21,13 +22,14 @@ from llm_orc.domain.event import Happening
 from llm_orc.domain.message import Tell
 from llm_orc.domain.plan import Choices, Plan
 from llm_orc.domain.problem import Problem, ProblemError
-from llm_orc.domain.run import ExitCode, Run
+from llm_orc.domain.run import ExitCode, Run, fold
 from llm_orc.engine.signals import stopped_by_signals
 from llm_orc.render.formats import Format, Paper
 from llm_orc.render.talk import Patience, Talk, summary
 
 if TYPE_CHECKING:
     from llm_orc.cli.gate import Gate
+    from llm_orc.engine.chat import Turn
 
 AT_THE_END = ("html", "json", "rich")
 """The formats that have nothing to write before the end."""
@@ -126,6 +128,9 @@ class Call:
     store: Path | None = None
     """The folder that it is kept in already."""
     is_kept: bool = False
+    whole: Run = field(default_factory=Run)
+    """Of a turn: the run that it joins, of which `run` is then only what happens now."""
+    turn: "Turn | None" = None
     error: Exception | None = None
     """What went wrong while the format wrote."""
     unkept: Sequence[Problem] = ()
@@ -142,7 +147,7 @@ class Call:
             if choices or self.wanted.verbose:
                 from llm_orc.cli.destinations import first_lines
 
-                self.say(first_lines(session, self.plan, choices, text, verbose=self.wanted.verbose))
+                self.say(first_lines(session, self.plan, choices, self._before + text, verbose=self.wanted.verbose))
 
             def tell(event: Happening) -> None:
                 self._format(event, session)
@@ -156,7 +161,19 @@ class Call:
                         from llm_orc.render.text import final_node
 
                         shown = final_node(session.plan)
-                    await session.perform(text, [tell, *listeners], stream=stream, shown=shown, run=self.run)
+                    whole, hear = self.run, [tell, *listeners]
+                    if self.turn is not None:
+                        whole, hear = self.whole, [partial(fold, self.run), *hear]
+                    await session.perform(text, hear, stream=stream, shown=shown, run=whole, turn=self.turn)
+
+    @property
+    def _before(self) -> str:
+        """Of a turn: what is sent before what is said."""
+        if self.turn is None:
+            return ""
+        from llm_orc.domain.conversation import messages_of
+
+        return "".join(message.text for message in messages_of(self.whole, self.turn.after))
 
     def _keep(self, session: Session) -> None:
         """Open the store; what is in the way of that is said now, and what comes later at the end."""

@@ -19,6 +19,7 @@ from llm_orc.cli.options import (
     MaxCost,
     MaxParallel,
     NoDeps,
+    NoStdin,
     Only,
     Output,
     Profiles,
@@ -30,7 +31,6 @@ from llm_orc.cli.options import (
 
 app = new_app()
 _Text = Annotated[str, typer.Argument(metavar="INPUT", help="What it works on; stands before files and stdin.", show_default=False)]
-_NoStdin = Annotated[bool, typer.Option("--no-stdin", help="Do not read stdin.")]
 _Offline = Annotated[
     bool, typer.Option("--offline", help="Send nothing to other machines, and skip what would. LLM_ORC_OFFLINE=1 does the same.")
 ]
@@ -47,7 +47,7 @@ def invoke(
     text: _Text = "",
     file: Files = [],  # noqa: B006 - typer reads it and copies it
     attach: Attach = [],  # noqa: B006
-    no_stdin: _NoStdin = False,
+    no_stdin: NoStdin = False,
     var: Var = [],  # noqa: B006
     only: Only = "",
     no_deps: NoDeps = False,

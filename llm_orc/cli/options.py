@@ -32,6 +32,7 @@ MaxParallel = Annotated[str, typer.Option("--max-parallel", metavar="N", help="C
 MaxCost = Annotated[
     str, typer.Option("--max-cost", metavar="DOLLARS", help="What all calls together may cost, at most.", show_default=False)
 ]
+NoStdin = Annotated[bool, typer.Option("--no-stdin", help="Do not read stdin.")]
 Stream = Annotated[bool, typer.Option("--stream/--no-stream", help="Print the final reply as it comes (text, markdown).")]
 FailOn = Annotated[
     str, typer.Option("--fail-on", metavar="EXPR", help="Exit 1 if this Jinja expression over the run is true.", show_default=False)

@@ -24,7 +24,9 @@ def problem_of(error: typer.TyperException, words: Sequence[str]) -> Problem:
         return Problem(f"no option '{name}'", hint=f"did you mean '{close}'? {see}" if close else see)
     what, _, more = error.format_message().rstrip(".").partition(". ")
     if "extra argument" in what:
-        return Problem(f"too many arguments: {what.rpartition('(')[2].rstrip(')')}", hint=_QUOTE if command == "invoke" else see)
+        return Problem(
+            f"too many arguments: {what.rpartition('(')[2].rstrip(')')}", hint=_QUOTE if command in ("invoke", "continue") else see
+        )
     for theirs, ours in (("Invalid value for ", ""), ("Missing argument", "missing:"), ("Option ", ""), ("No such command", "no command")):
         what = what.replace(theirs, ours)
     close = f"{more[:1].lower()}{more[1:]} " if more.startswith("Did you mean") else ""

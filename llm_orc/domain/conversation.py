@@ -218,14 +218,15 @@ def messages_of(
     What was said without a prompt, as by a script, answered the run's input. `attached` are the files that went along, by node.
     """
     messages = [Message("system", system)] if system else []
-    for node in _turns_back(run, after):
+    for node in chat_of(run, after):
         if node.reply is not None:
             files = tuple((attached or {}).get(node.id, ()))
             messages += (Message("user", node.prompt or run.input, files), Message("assistant", node.reply.text))
     return tuple(messages)
 
 
-def _turns_back(run: Run, after: Iterable[str]) -> list[Node]:
+def chat_of(run: Run, after: Iterable[str]) -> list[Node]:
+    """The nodes whose exchanges make the chat up to these nodes, in order: turns, and what they go on from, back to the first agents."""
     found: set[str] = set()
     ahead = list(after)
     while ahead:
@@ -237,9 +238,9 @@ def _turns_back(run: Run, after: Iterable[str]) -> list[Node]:
     return [node for node in run.nodes.values() if node.id in found]  # a turn comes after what it goes on from
 
 
-def cannot_go_on_from(run: Run, after: Iterable[str]) -> list[Problem]:
-    """What keeps a turn from going on from these nodes."""
-    return [problem for id_ in after if (problem := _cannot(run, id_))]
+def cannot_go_on_from(run: Run, after: Iterable[str], working: Collection[str] = ()) -> list[Problem]:
+    """What keeps a turn from going on from these nodes; for those that are `working` it can wait."""
+    return [problem for id_ in after if id_ not in working and (problem := _cannot(run, id_))]
 
 
 def _cannot(run: Run, id_: str) -> Problem | None:
@@ -252,7 +253,7 @@ def _cannot(run: Run, id_: str) -> Problem | None:
         case "failed" | "skipped":
             return Problem(f"'{id_}' has no reply to go on from: it was {node.status} ({node.cause})", hint=_others(run))
         case _:
-            return Problem(f"'{id_}' has no reply to go on from: it has not ended", hint=f"first: llm-orc runs resume {run.id}")
+            return Problem(f"'{id_}' has no reply to go on from: it was cut off", hint=_others(run))
 
 
 def _others(run: Run) -> str:
@@ -261,15 +262,23 @@ def _others(run: Run) -> str:
     return f"{last}ask it again: llm-orc runs resume {run.id}"
 
 
-def next_turn(run: Run) -> str:
+def next_turn(run: Run, taken: Collection[str] = ()) -> str:
     """The id of the next turn: `turn-1`, `turn-2`, ..."""
     number = 1 + sum(node.turn is not None for node in run.nodes.values())
-    while (name := f"turn-{number}") in run.nodes:
+    while (name := f"turn-{number}") in run.nodes or name in taken:
         number += 1
     return name
 
 
-def last_said(run: Run) -> list[str]:
-    """The nodes that a conversation ends with: the last turn, else the agents that the result is made of."""
+def last_said(run: Run, final: str | None = None) -> str | None:
+    """The node that a conversation ends with: the last turn, else the `final` agent, else what nothing has read; raises ProblemError."""
     turns = [node.id for node in run.nodes.values() if node.turn is not None and node.status == "succeeded"]
-    return turns[-1:] or [leaf for leaf in run.leaves if leaf in run.nodes]
+    if turns or final in run.nodes:
+        return turns[-1] if turns else final
+    read = {needed for node in run.top() for needed in node.depends_on}
+    ends = [node.id for node in run.top() if node.id not in read]
+    several = [id_ for id_ in ends if run.nodes[id_].status == "succeeded"] or ends
+    if len(several) > 1:
+        hint = f"say from which to go on: --after {several[0]} (there are: {', '.join(several[:_SHOWN])})"
+        raise ProblemError(Problem(f"the run ends with {len(several)} replies, not with one", hint=hint))
+    return several[0] if several else None

@@ -321,6 +321,11 @@ class Plan:
         return self.leaves[0] if written is None and len(self.leaves) == 1 else None
 
 
+def bare(plan: Plan) -> Plan:
+    """The bounds of a plan without its agents: for a run that only turns are added to."""
+    return replace(plan, agents={}, phases=(), leaves=(), template=None, synthesised=False)
+
+
 def _reads_input(planned: PlannedAgent, asked: Callable[[Profile], bool]) -> bool:
     if planned.agent.body == "script" or (planned.profile is not None and not any(map(asked, (planned.profile, *planned.fallbacks)))):
         return False

@@ -1,17 +1,19 @@
 """A turn as a plan: one agent, whose model and role are those of what it goes on from."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from llm_orc.domain.conversation import conversation_of
+from llm_orc.domain.conversation import chat_of, conversation_of
 from llm_orc.domain.ensemble import Ensemble, ModelAgent
 from llm_orc.domain.message import Attachment
 from llm_orc.domain.plan import Choices, Plan, PlannedAgent
+from llm_orc.domain.problem import Problem, ProblemError
 from llm_orc.domain.profile import DefaultProfile, Profile
 from llm_orc.domain.resolve import resolve
-from llm_orc.domain.run import Run
+from llm_orc.domain.run import Node, Run
+from llm_orc.domain.spec import checked, plan_of
 
 _PLACE = {"name", "depends_on", "require", "when", "fan_out", "gather", "input_key"}
 _WORK = {"prompt", "prompt_file", "system_prompt_file", "attachments", "output_schema", "template"}
@@ -19,27 +21,34 @@ _MODEL = {"model", "provider", "model_profile", "fallback"}
 _KEPT = frozenset(ModelAgent.model_fields) - _PLACE - _WORK - _MODEL
 """The keys of an agent that say how it speaks, not what it does in its ensemble."""
 USUAL = DefaultProfile("default")
+_WITHOUT = ("failed", "skipped", "cancelled")
 _STEP = re.compile(r"([^\[]+)(?:\[(\d+)\])?")
 """A part of the id of a node: an agent, or an item of one."""
 
 
-def speaker(run: Run, after: str, plan: Plan, turns: Mapping[str, Plan]) -> PlannedAgent | None:
+def speaker(run: Run, after: str, plan: Plan | None, turns: Mapping[str, Plan]) -> PlannedAgent | None:
     """The agent whose model goes on from a node: the last that a model answered for, of all that led to it; None where none did.
 
     `turns` are the plans of the turns, by node.
     """
     graph = conversation_of(run)
     for id_ in reversed(graph.history(after)):
-        if graph.nodes[id_].kind == "response" and run.nodes[id_].reply is not None:
+        if graph.nodes[id_].kind == "response" and run.nodes[id_].status not in _WITHOUT:
             found = turns[id_].agents[id_] if id_ in turns else _found(plan, id_)
             if found is not None and found.profile is not None:
                 return found
     return None
 
 
-def _found(plan: Plan, id_: str) -> PlannedAgent | None:
+def attached(run: Run, after: Iterable[str], plan: Plan | None, turns: Mapping[str, Plan]) -> Mapping[str, tuple[Attachment, ...]]:
+    """The files that went along with what was said up to these nodes, by node."""
+    sent = {node.id: turns[node.id].agents[node.id] if node.id in turns else _found(plan, node.id) for node in chat_of(run, after)}
+    return {id_: each.attached for id_, each in sent.items() if each is not None and each.attached}
+
+
+def _found(plan: Plan | None, id_: str) -> PlannedAgent | None:
     """The agent of a node, or of an item; None where an ensemble was made during the run."""
-    within: Plan | None = plan
+    within = plan
     found: PlannedAgent | None = None
     for step in id_.split("/"):
         match = _STEP.fullmatch(step)
@@ -79,7 +88,7 @@ def turn_plan(name: str, speaking: Speaking, profiles: Mapping[str, Profile], at
 
 def _resolved(speaking: Speaking, given: Mapping[str, Any], profiles: Mapping[str, Profile], attachments: tuple[Attachment, ...]) -> Plan:
     ensemble = Ensemble(name=speaking.of, agents=(ModelAgent.model_validate(given),))
-    return resolve(ensemble, profiles, {}, Choices(attachments=attachments), speaking.default)
+    return resolve(ensemble, profiles, {}, Choices(profile=speaking.profile, attachments=attachments), speaking.default)
 
 
 def _given(name: str, speaking: Speaking) -> dict[str, Any]:
@@ -92,8 +101,6 @@ def _given(name: str, speaking: Speaking) -> dict[str, Any]:
         if speaking.profile is None:
             given["fallback"] = tuple(each.name for each in like.fallbacks)
             given |= {"model_profile": profile.name} if profile.name else {"model": profile.model, "provider": profile.provider}
-    if speaking.profile is not None:
-        given["model_profile"] = speaking.profile
     return given
 
 
@@ -103,3 +110,13 @@ def _known(speaking: Speaking, profiles: Mapping[str, Profile]) -> Mapping[str, 
     if like is None or like.profile is None or speaking.profile is not None:
         return profiles
     return {each.name: each for each in (like.profile, *like.fallbacks)}
+
+
+def plan_of_turn(node: Node, profiles: Mapping[str, Profile]) -> Plan:
+    """The plan of a turn that was kept; raises ProblemError. `profiles` are those of today, for one that held a key."""
+    plan = plan_of(checked(node.turn or {}), profiles=profiles)
+    if [type(each.agent) for each in plan.agents.values()] != [ModelAgent] or node.id not in plan.agents:
+        raise ProblemError(
+            Problem(f"what '{node.id}' was to do is not kept in a form that can be read", hint="go on from what is before it")
+        )
+    return plan

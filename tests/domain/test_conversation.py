@@ -155,6 +155,7 @@ def test_a_chat_goes_back_over_turns_to_the_agent_that_it_began_with() -> None:
 def test_a_chat_can_go_on_from_several() -> None:
     run = run_of(("a", "", "ok"), ("A", "a", "ok"), ("B", "a", "ok"), ("C", "BA", "ok"))
     said = [message.text for message in messages_of(run, ["C"])]
+    assert cannot_go_on_from(run, ["p", "x"], working=["p", "x"]) == []
     assert said == ["ask a", "say a", "ask A", "say A", "ask B", "say B", "ask C", "say C"]
 
 
@@ -166,15 +167,25 @@ def test_what_a_turn_cannot_go_on_from() -> None:
     run = run_of(("a", "", "ok"), ("f", "", "failed"), ("p", "", "pending"))
     hint = "hint: go on from another: --after a, or ask it again: llm-orc runs resume r"
     said = [f"{problem}" for problem in cannot_go_on_from(run, ["a", "f", "p", "aa"])]
+    assert cannot_go_on_from(run, ["p", "x"], working=["p", "x"]) == []
     assert said == [
         f"'f' has no reply to go on from: it was failed (server: it broke)\n{hint}",
-        "'p' has no reply to go on from: it has not ended\nhint: first: llm-orc runs resume r",
+        f"'p' has no reply to go on from: it was cut off\n{hint}",
         "there is no node 'aa'\nhint: did you mean 'a'?",
     ]
 
 
 def test_where_a_conversation_is() -> None:
-    run = run_of(("a", "", "ok"), ("b", "", "ok"), leaves=("a", "b"))
-    assert (last_said(run), next_turn(run)) == (["a", "b"], "turn-1")
-    run = run_of(("a", "", "ok"), ("A", "", "ok"), ("B", "", "failed"), leaves=("a", "b"))
-    assert (last_said(run), next_turn(run)) == (["A"], "turn-3")
+    run = run_of(("a", "", "ok"), ("A", "", "ok"), ("B", "", "failed"), leaves=("a",))
+    assert (last_said(run), next_turn(run), next_turn(run, {"turn-3"})) == ("A", "turn-3", "turn-4")
+    run = run_of(("a", "", "ok"), ("b", "a", "ok"))
+    assert (last_said(run), last_said(run, "a"), last_said(run, "none"), next_turn(run)) == ("b", "a", "b", "turn-1")
+    assert last_said(run_of(("a", "", "ok"), ("b", "", "failed"))) == "a"
+    assert last_said(run_of()) is None
+
+
+def test_a_run_that_ends_with_several_replies_has_no_last_one() -> None:
+    with pytest.raises(
+        ProblemError, match=r"ends with 2 replies, not with one\nhint: say from which to go on: --after a \(there are: a, b\)"
+    ):
+        last_said(run_of(("a", "", "ok"), ("b", "", "ok"), ("c", "", "failed")))
