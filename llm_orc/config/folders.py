@@ -132,7 +132,7 @@ class FolderFiles:
         return str(path.absolute())
 
     def attachment(self, name: str, *, filled: bool = False) -> Attachment:
-        """A file to send; raises ProblemError without a place. What is `filled` in may lie below the working directory, too.
+        """A file to send; raises ProblemError without a place. What is `filled` in is looked for below the working directory first.
 
         It may be the word of a model, which does not get to read what lies anywhere else, however much the ensemble is trusted.
         """
@@ -145,9 +145,9 @@ class FolderFiles:
             raise ProblemError(Problem(f"'{name}' lies outside of the project", hint=hint))
         return read_attachment(path, name)
 
-    def _find(self, name: str, kind: str, *more: Path) -> Path:
+    def _find(self, name: str, kind: str, *first: Path) -> Path:
         base = self.folder.path / "ensembles" if self.folder.layer == BUILT_IN else self.folder.path
-        homes = dict.fromkeys((base, base / kind, self.beside, self.beside / kind, self.folder.root, *more))
+        homes = dict.fromkeys((*first, base, base / kind, self.beside, self.beside / kind, self.folder.root))
         try:
             found = next((home / name for home in homes if (home / name).exists()), None)
         except (OSError, ValueError):  # too long, or with a NUL in it

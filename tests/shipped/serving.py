@@ -1,9 +1,10 @@
 """Projects whose tiers are all at one scripted server."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from tests.project import NewProject, Project
-from tests.servers.openai import OpenAIServer, prompt_of
+from tests.servers.openai import OpenAIServer
 from tests.servers.wire import Received
 
 TIERS = ("default", "fast", "careful")
@@ -18,9 +19,16 @@ def project_at(project: NewProject, server: OpenAIServer, files: Mapping[str, st
 
 def prompts(server: OpenAIServer, part: str = "") -> list[str]:
     """What was asked, where it has this part, in the order in which it came."""
-    return [prompt for request in server.chats if part in (prompt := prompt_of(request.json))]
+    return [prompt for request in server.chats if part in (prompt := asked(request)[1])]
 
 
 def asked(request: Received) -> tuple[str, str]:
-    """The tier and the prompt of a request."""
-    return request.json["model"], prompt_of(request.json)
+    """The tier and the prompt of a request, texts that are attached below it."""
+    return request.json["model"], "\n".join(text for message in request.json["messages"] for text in _texts(message["content"]))
+
+
+def _texts(content: str | list[dict[str, Any]]) -> Iterator[str]:
+    if isinstance(content, str):
+        yield content
+    else:
+        yield from (part["text"] for part in content)
