@@ -7,7 +7,7 @@ import typer
 from llm_orc.cli.commands import app as new_app
 from llm_orc.cli.commands import examples
 from llm_orc.cli.complete import nodes, profiles, runs
-from llm_orc.cli.options import Attach, Files, Force, Format, MaxCost, NoStdin, Output, Stream, Verbose, refuse_empty
+from llm_orc.cli.options import Attach, Css, Files, Force, Format, LogFile, MaxCost, NoStdin, Output, Stream, Verbose, refuse_empty
 
 app = new_app()
 _Run = Annotated[str, typer.Argument(metavar="RUN", help="Its id, the beginning of one, or last.", autocompletion=runs)]
@@ -41,7 +41,9 @@ def continue_(
     output_format: Format = None,
     output: Output = None,
     force: Force = False,
-    verbose: Verbose = False,
+    css: Css = None,
+    verbose: Verbose = 0,
+    log_file: LogFile = "",
 ) -> int:
     """Go on with a run by hand, and print the reply.
 
@@ -52,9 +54,11 @@ def continue_(
     from llm_orc.cli.continuing import Asked, continued
     from llm_orc.cli.input import FROM_STDIN, Given
     from llm_orc.cli.invocation import Wanted
+    from llm_orc.cli.logs import logged
     from llm_orc.cli.planning import choices_of
 
     dollars = choices_of([], "", [], no_deps=False, max_parallel="", max_cost=max_cost).max_cost
-    wanted = Wanted(output_format, output, "", force=force, stream=stream, offline=offline, verbose=verbose, keep=True)
+    wanted = Wanted(output_format, output, "", force, stream, offline, bool(verbose), keep=True, css=css)
     given = Given(text, tuple(file), stdin=not no_stdin and FROM_STDIN not in attach, attached=tuple(attach))
-    return continued(ctx.obj, Asked(run, tuple(after), profile or None, dollars), given, wanted)
+    with logged(ctx.obj, log_file, verbose):
+        return continued(ctx.obj, Asked(run, tuple(after), profile or None, dollars), given, wanted)
