@@ -18,8 +18,8 @@ from llm_orc.cli.usage import UNBUILT as FLAGS
 from llm_orc.config.foreign import PASSED_OVER, REFUSED
 from llm_orc.config.schema import described
 from llm_orc.config.settings import Settings
-from llm_orc.config.unbuilt import UNBUILT
 from llm_orc.domain import ensemble as written
+from llm_orc.domain.context import Context
 from llm_orc.domain.keeping import Keeping
 from llm_orc.domain.layout import Layout, SectionLayout, Toc
 from llm_orc.domain.model import AttachmentLimits, ModelCard, ProviderCard
@@ -71,15 +71,14 @@ def help_of(command: str) -> str:
 
 
 def refused() -> str:
-    """The keys of LLM Orchestra that do nothing or are refused, and those of our own format that this version refuses."""
+    """The keys of LLM Orchestra that do nothing or are refused, and the flags that this version refuses."""
     idle = [f"| `{key}` | {instead} |" for key, instead in PASSED_OVER.items()]
     foreign = [f"| `{key}` | {instead} |" for key, instead in REFUSED.items()]
-    unbuilt = [f"| {where} | {' '.join(f'`{key}`' for key in keys)} |" for where, keys in UNBUILT.items()]
-    unbuilt.append(f"| `llm-orc invoke` | {' '.join(f'`{flag}`' for flag in FLAGS)} |")
+    unbuilt = [f"| `llm-orc invoke` | {' '.join(f'`{flag}`' for flag in FLAGS)} |"]
     parts = (
         ("Keys that change nothing, and warn", "there", "here", idle),
         ("Keys that are refused", "there", "here", foreign),
-        ("Keys and flags that this version refuses", "of", "keys", unbuilt),
+        ("Flags that this version refuses", "of", "flags", unbuilt),
     )
     return "\n".join("\n".join([f"## {title}", "", f"| {left} | {right} |", "|---|---|", *rows, ""]) for title, left, right, rows in parts)
 
@@ -172,6 +171,11 @@ SECTIONS: tuple[tuple[str, type[BaseModel], Callable[[Any], Places]], ...] = (
     ("Ensemble agent", written.EnsembleAgent, agents("ensemble")),
     ("Fan-out", written.FanOut, lambda data: [agent["fan_out"] for agent in data["agents"] if isinstance(agent.get("fan_out"), dict)]),
     ("Retry", written.Retry, lambda data: [agent["retry"] for agent in data["agents"] if isinstance(agent.get("retry"), dict)]),
+    (
+        "Context",
+        Context,
+        lambda data: [agent["context"] for agent in data["agents"] if isinstance(agent.get("context"), dict)],
+    ),
     ("Defaults", written.Defaults, at("defaults")),
     ("Variable", written.Variable, lambda data: data.get("variables", {}).values()),
     ("Limits", written.Limits, at("limits")),

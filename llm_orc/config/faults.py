@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from llm_orc.config.reading import Document
+from llm_orc.domain.context import Context
 from llm_orc.domain.ensemble import (
     AgentSynthesis,
     CommandAgent,
@@ -17,6 +18,7 @@ from llm_orc.domain.ensemble import (
     Limits,
     ModelAgent,
     ModelSynthesis,
+    Retry,
     ScriptAgent,
     TemplateSynthesis,
     Variable,
@@ -50,6 +52,12 @@ _PARTS: Mapping[str, tuple[type[BaseModel], str]] = {
     "limits": (Limits, "limits"),
     "store": (Keeping, "store"),
 }
+_WITHIN: Mapping[str, tuple[type[BaseModel], str]] = {
+    "context": (Context, "context"),
+    "price": (Price, "a price"),
+    "retry": (Retry, "retry"),
+}
+"""Those that stand wherever a model is asked, or is described."""
 _WHOLES: tuple[type[BaseModel], ...] = (Ensemble, FanOut, Layout, Profile, SectionLayout, Toc)
 KEYS = frozenset(
     key for model in (*BODIES.values(), *_FORMS.values(), *(part for part, _ in _PARTS.values()), *_WHOLES) for key in model.model_fields
@@ -114,6 +122,8 @@ def _owner_of(model: type[BaseModel], loc: KeyPath) -> tuple[type[BaseModel], st
     """The model that the last step of `loc` is a key of, and what to call it."""
     tag = next((str(step)[1:-1] for step in loc if str(step).startswith("<")), "model")
     match loc[:-1]:
+        case (*_, str(part)) if part in _WITHIN:
+            return _WITHIN[part]
         case ("agents", _, _, "fan_out", *_):
             return FanOut, "fan_out"
         case ("agents", *_):
@@ -122,8 +132,6 @@ def _owner_of(model: type[BaseModel], loc: KeyPath) -> tuple[type[BaseModel], st
             return next((owner for key, owner in _IN_SYNTHESIS.items() if key in inner), (_FORMS[tag], "synthesis"))
         case (str(part), *_) if part in _PARTS:
             return _PARTS[part]
-        case (*_, "price"):
-            return Price, "a price"
         case ("catalog", _, "models", _):
             return ModelCard, "a model of the catalogue"
         case ("catalog", _):

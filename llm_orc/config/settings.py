@@ -232,9 +232,9 @@ def _screen(document: Document, data: dict[str, Any]) -> None:
     refuse_keys(document, data, ())
     for key in ("catalog", "store"):
         _refuse_truths(document, data.get(key), (key,))
-    screen(document, data, "config", (), Settings.model_fields)
+    screen(document, data, (), Settings.model_fields)
     if isinstance(limits := data.get("limits"), dict):
-        screen(document, limits, "limits", ("limits",))
+        screen(document, limits, ("limits",))
     for key in [key for key in data if key not in Settings.model_fields]:
         if key in _FOREIGN or not nearest(key, Settings.model_fields):
             document.fault_of_key((key,), f"'{key}' means nothing here", warning=True)

@@ -12,7 +12,6 @@ from llm_orc.config.foreign import refuse_references, translate, translate_agent
 from llm_orc.config.reading import Document
 from llm_orc.config.rest import half_read
 from llm_orc.config.secrets import refuse_keys
-from llm_orc.config.unbuilt import refuse_unbuilt
 from llm_orc.domain.ensemble import Ensemble
 from llm_orc.domain.files import Files
 from llm_orc.domain.problem import KeyPath, Problem, ProblemError
@@ -39,9 +38,9 @@ def ensemble_of(document: Document, files: Files, name: str) -> Ensemble:
     refuse_keys(document, data, ())
     refuse_references(document, data)
     translate_ensemble(document, data)
-    screen(document, data, "ensemble", ())
-    _screen_part(document, data, "defaults", "agent")
-    _screen_part(document, data, "limits", "limits")
+    screen(document, data, ())
+    _screen_part(document, data, "defaults")
+    _screen_part(document, data, "limits")
     if isinstance(variables := data.get("variables"), dict):
         data["variables"] = {key: {} if value is None else value for key, value in variables.items()}
     if isinstance(synthesis := data.get("synthesis"), dict):
@@ -63,7 +62,7 @@ def profile_of(document: Document, name: str, path: KeyPath = ()) -> Profile:
     if isinstance(data, dict):
         refuse_keys(document, data, path)
         translate(document, data, path)
-        screen(document, data, "profile", path)
+        screen(document, data, path)
         data["name"] = name
     return validated(document, Profile, path)
 
@@ -101,39 +100,35 @@ def file_name(path: PurePath) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "-", path.stem).lstrip("-_0123456789") or "ensemble"
 
 
-def screen(document: Document, data: dict[str, Any], where: str, path: KeyPath, known: Collection[str] = KEYS) -> None:
-    """Take out the keys without a value, what is not built, and what pydantic would be too kind to."""
+def screen(document: Document, data: dict[str, Any], path: KeyPath, known: Collection[str] = KEYS) -> None:
+    """Take out the keys without a value, and what pydantic would be too kind to."""
     for key in [key for key, value in data.items() if value is None and key in known]:
         del data[key]
-    refuse_unbuilt(document, data, where, path)
     for key in _NUMBERS:
         if isinstance(data.get(key), bool):
             document.fault((*path, key), f"'{key}' must be a number, not {str(data.pop(key)).lower()}")
 
 
-def _screen_part(document: Document, data: dict[str, Any], key: str, where: str) -> None:
+def _screen_part(document: Document, data: dict[str, Any], key: str) -> None:
     if isinstance(part := data.get(key), dict):
-        screen(document, part, where, (key,))
+        screen(document, part, (key,))
 
 
 def _screen_agent(document: Document, agent: dict[str, Any], path: KeyPath) -> None:
     translate_agent(document, agent, path)
     _one_body(document, agent, path)
-    screen(document, agent, "agent", path)
+    screen(document, agent, path)
     fan_out = agent.get("fan_out")
     if isinstance(fan_out, dict):
-        if refuse_unbuilt(document, fan_out, "fan_out", (*path, "fan_out")):
-            del agent["fan_out"]
-        else:
-            screen(document, fan_out, "fan_out", (*path, "fan_out"))
+        screen(document, fan_out, (*path, "fan_out"))
 
 
 def _screen_synthesis(document: Document, synthesis: dict[str, Any]) -> None:
     translate(document, synthesis, ("synthesis",))
     _one_body(document, synthesis, ("synthesis",))
-    screen(document, synthesis, "synthesis", ("synthesis",))
+    screen(document, synthesis, ("synthesis",))
     if isinstance(layout := synthesis.get("document"), dict):
-        screen(document, layout, "document", ("synthesis", "document"))
+        screen(document, layout, ("synthesis", "document"))
 
 
 def _one_body(document: Document, data: dict[str, Any], path: KeyPath) -> None:

@@ -7,6 +7,7 @@ from itertools import groupby
 from math import inf
 from typing import NamedTuple
 
+from llm_orc.domain.context import room_of
 from llm_orc.domain.ensemble import ModelAgent
 from llm_orc.domain.expected import Expected
 from llm_orc.domain.extent import Extent, extent
@@ -18,6 +19,7 @@ from llm_orc.domain.price import Pricing, most_tokens
 from llm_orc.domain.profile import AUTO, Profile
 from llm_orc.domain.prompt import Template
 from llm_orc.domain.said import identifier, text_of
+from llm_orc.domain.split import TOKEN_BYTES
 from llm_orc.domain.tree import Tree
 
 RETOLD = 4
@@ -43,6 +45,8 @@ class Share(NamedTuple):
     most: float
     """Likewise with every retry and repair that there may be."""
     why: str = ""
+    on_top: bool = False
+    """Whether summaries of what is too long come on top of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,11 @@ class Bound:
     def unbounded(self) -> dict[str, str]:
         """Agent -> why nothing but a `max_cost` bounds what it may spend."""
         return {share.agent: share.why for share in self.shares if share.most == inf}
+
+    @property
+    def on_top(self) -> tuple[str, ...]:
+        """The agents whose summaries of what is too long are not counted, where no `max_cost` bounds them."""
+        return () if self.max_cost is not None else tuple(dict.fromkeys(share.agent for share in self.shares if share.on_top))
 
     def of(self, uses: Callable[[Profile], bool]) -> "Bound":
         """The part that is spent on these profiles."""
@@ -141,7 +150,9 @@ class _Terms:
         if planned.schema is not None:
             again = sent + length * RETOLD + REPAIR + len(json.dumps(dict(planned.schema)))
             most += pricing.most(int(min(again, window)), replies)
-        return Share(agent, profile, once, most * planned.attempts)
+        tokens, room = sent / TOKEN_BYTES, inf if window == inf else room_of(int(window), profile.max_tokens)
+        on_top = planned.context.policy == "summarize" and (window == inf or tokens > room)
+        return Share(agent, profile, once, most * planned.attempts, on_top=on_top)
 
 
 def _why(extends: Extent, length: float, sent: float) -> str:

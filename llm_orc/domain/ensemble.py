@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
+from llm_orc.domain.context import Context
 from llm_orc.domain.fan_out import FanOut, FileNames, Positive
 from llm_orc.domain.files import Files, NoFiles
 from llm_orc.domain.layout import WrittenLayout
@@ -96,6 +97,8 @@ class Asking(Parameters):
     """How often a call that failed is made again; 3 requests in all unless told."""
     fallback: tuple[Name, ...] | None = None
     """Profiles to ask, in order, where the own one cannot answer; the profile's own `fallback` unless told."""
+    context: Context = Context()
+    """What to do where what is sent is longer than the model's window."""
     requires: frozenset[Capability] = frozenset()
     """What the model has to be able to do; chooses among the models of an `auto` profile."""
     output_schema: dict[str, Any] | str | None = None
@@ -239,6 +242,8 @@ class Defaults(Parameters):
     """How often a call that failed is made again."""
     fallback: tuple[Name, ...] | None = None
     """Profiles to ask, in order, where the own one cannot answer."""
+    context: Context | None = None
+    """What to do where what is sent is longer than the model's window."""
     env: EnvironmentNames | None = None
     """Environment variables passed to scripts and commands."""
 

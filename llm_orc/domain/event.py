@@ -175,6 +175,23 @@ class Repairing(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Shortened(Event):
+    """A request was longer than its model's window, and is sent without its oldest part, or with a summary of it."""
+
+    node: str
+    policy: str
+    """truncate or summarize."""
+    before: int
+    """Tokens of the request, by our own count."""
+    after: int
+    """Tokens of what is sent."""
+    room: int
+    """Tokens that a request may have."""
+    prompt: str = ""
+    """What is sent, without the system prompt."""
+
+
+@dataclass(frozen=True, slots=True)
 class Delta(Event):
     """A piece of a reply, or of the model's thinking, as it comes."""
 
@@ -262,6 +279,7 @@ Happening = (
     | Reused
     | FellBack
     | Repairing
+    | Shortened
     | Delta
     | Produced
     | Answered

@@ -137,6 +137,8 @@ class Failure:
     hint: str = ""
     retry_after: float | None = None
     """Seconds that the server asked us to wait."""
+    window: int | None = None
+    """Tokens that the model has room for, where that is why, and it is known."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "what", without_secrets(self.what, PIECE))

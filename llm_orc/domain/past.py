@@ -7,7 +7,7 @@ from typing import Any
 
 from llm_orc.domain.message import FailedError, Kind, Outcome
 from llm_orc.domain.plan import PlannedAgent
-from llm_orc.domain.run import Node, Run
+from llm_orc.domain.run import SUMMARY, Node, Run
 from llm_orc.domain.said import as_json
 
 
@@ -87,7 +87,7 @@ def told_apart(item: Any) -> str:
 def _open(run: Run) -> frozenset[str]:
     found: set[str] = set()
     for node in run.nodes.values():
-        if node.status == "succeeded" or (node.status == "skipped" and node.cause != Kind.OFFLINE):
+        if node.body == SUMMARY or node.status == "succeeded" or (node.status == "skipped" and node.cause != Kind.OFFLINE):
             continue
         known: str = node.id
         while known and known not in found:

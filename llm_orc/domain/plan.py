@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
+from llm_orc.domain.context import Context
 from llm_orc.domain.ensemble import SYNTHESIS, Agent, AgentSynthesis, Ensemble, ModelAgent, Retry
 from llm_orc.domain.fan_out import FanOut
 from llm_orc.domain.files import Files
@@ -144,6 +145,11 @@ class PlannedAgent:
         """Requests in all that it may take to get a reply from one model."""
         retry = self.agent.retry if isinstance(self.agent, ModelAgent) else None
         return (retry or Retry()).attempts
+
+    @property
+    def context(self) -> Context:
+        """What to do where its request is too long."""
+        return self.agent.context if isinstance(self.agent, ModelAgent) else Context()
 
     @property
     def compares(self) -> bool:

@@ -19,6 +19,7 @@ from llm_orc.domain.event import (
     Retrying,
     Reused,
     Sent,
+    Shortened,
     Skipped,
     Started,
     Waiting,
@@ -38,6 +39,7 @@ OfNode = (
     | Reused
     | FellBack
     | Repairing
+    | Shortened
     | Delta
     | Produced
     | Answered
@@ -61,8 +63,8 @@ def go_on_with(run: "Run", node: "Node", event: OfNode) -> None:
             _exchange(run, node, event)
         case Delta():
             (node.thinking if event.thinking else node.pieces).append(event.text)
-        case Produced():
-            node.artifacts.append(event)
+        case Shortened() | Produced():
+            _note(node, event)
         case Answered():
             end(run, node, "succeeded", event.at)
             node.reply, node.model = event.reply, event.reply.model or node.model
@@ -76,6 +78,15 @@ def go_on_with(run: "Run", node: "Node", event: OfNode) -> None:
             end(run, node, "cancelled", event.at, "cancelled")
         case _:
             assert_never(event)
+
+
+def _note(node: "Node", event: Shortened | Produced) -> None:
+    """What is known of it besides."""
+    match event:
+        case Shortened():
+            node.shortened = event
+        case Produced():
+            node.artifacts.append(event)
 
 
 def _wait(run: "Run", node: "Node", event: Waiting) -> None:

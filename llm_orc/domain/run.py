@@ -5,12 +5,16 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Literal
 
-from llm_orc.domain.event import Cause, Happening, Produced, Resumed, RunEnded, RunStarted, Submitted, Warned
+from llm_orc.domain.event import Cause, Happening, Produced, Resumed, RunEnded, RunStarted, Shortened, Submitted, Warned
 from llm_orc.domain.message import NO_USAGE, Failure, Reply, Status, Usage
 from llm_orc.domain.progress import end, go_on_with
 from llm_orc.domain.use import EndpointUse, Spending
 
 RunStatus = Literal["pending", "running", "succeeded", "partial", "failed", "cancelled"]
+
+
+SUMMARY = "summary"
+"""The body of a node that is a part of another: a model's summary of what was too long for that one."""
 
 
 class ExitCode(IntEnum):
@@ -64,6 +68,8 @@ class Node:
     """Of what was sent, the parts that differ from the nearest call whose reply is kept."""
     saved: Spending | None = None
     """What the replies that were there already took when they were made, children's included."""
+    shortened: Shortened | None = None
+    """How its request was made to fit, if it had to be; as told last."""
     fell_back: list[tuple[str, Failure]] = field(default_factory=list)
     """Profiles that could not answer, in order, and why."""
     prompt: str = ""
@@ -186,7 +192,7 @@ class Run:
                 return ExitCode.SPENT
         if not self.answered:
             return ExitCode.NO_LEAF
-        failed = self.failure is not None or any(node.status == "failed" for node in self.nodes.values())
+        failed = self.failure is not None or any(node.status == "failed" and node.body != SUMMARY for node in self.nodes.values())
         return ExitCode.SOME_FAILED if failed else ExitCode.OK
 
 
@@ -252,7 +258,7 @@ def finished(run: Run) -> str:
     read = {needed for node in succeeded.values() for needed in node.depends_on} | {
         child for node in succeeded.values() for child in node.children
     }
-    last = [node for node in succeeded.values() if node.id not in read]
+    last = [node for node in succeeded.values() if node.id not in read and node.body != SUMMARY]
     return "\n\n".join(f"## {node.id}\n\n{node.text}" for node in last)
 
 

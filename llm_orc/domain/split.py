@@ -86,6 +86,16 @@ def split(text: str, measure: Measure) -> Iterator[Span]:
         at, start = end, _repeated(text, end, measure) if measure.overlap else end
 
 
+def beginning(text: str, at: int, within: int) -> int:
+    """Where a text whose first part is left out best begins, not before `at`: with a paragraph, else a line, a sentence, a word."""
+    if at >= len(text) or at == 0:
+        return at
+    for seam in _SEAMS:
+        if (found := seam.search(text, max(at - 1, 0), min(at + within, len(text)))) and found.end() >= at:
+            return found.end()
+    return at
+
+
 def grouped(entries: Sequence[Any], measure: Measure, least: int = 1) -> Iterator[list[Any]]:
     """Neighbours of a list together while they fit, and the `least` of them even where not; an entry is never cut."""
     room, taken = _room(measure, measure.fresh), 0

@@ -18,6 +18,7 @@ from llm_orc.domain.profile import Profile
 from llm_orc.domain.prompt import default_prompt
 from llm_orc.domain.reuse import Parts
 from llm_orc.domain.said import MISSING, Scope, as_json, json_or_none, said, selected, text_of
+from llm_orc.domain.shortening import Material, material_of
 from llm_orc.engine.asks import Turn, asking
 from llm_orc.engine.limits import Place
 from llm_orc.engine.means import Means
@@ -110,10 +111,14 @@ class Call:
         self.turn.began = Started(self.id, prompt, profile.name, profile.provider, profile.model)
         took = _Took(self.tell)
         request = Request(self.id, (*self.history, Message("user", prompt, await self._attachments())), profile, self.means.stream)
-        reply = took.all_of(await asking(planned, self.turn, self.means)(request, took.tell))
+        reply = took.all_of(await asking(planned, self.turn, self.means, self._material)(request, took.tell))
         if planned.shape is None:
             return reply
         return replace(reply, text=planned.shape.render(replace(self.scope, output=reply.value)))
+
+    def _material(self) -> list[Material]:
+        """What was put into its prompt, as far as somebody may have to shorten it."""
+        return list(material_of(self.scope))
 
     async def _attachments(self) -> tuple[Attachment, ...]:
         """The files that it is sent, each once; what a person should know of them is told. Raises FailedError."""

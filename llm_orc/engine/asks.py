@@ -1,18 +1,20 @@
 """Behaviour round a call: each wrapper takes an `Ask` and gives an `Ask`, and they are put together in one place."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from llm_orc.domain.event import Delta, Happening, Loaded, Loading, Queued, Received, Sent, Started, Warned
-from llm_orc.domain.message import NO_USAGE, Ask, FailedError, Failure, Kind, Reply, Request, Tell, Usage
+from llm_orc.domain.message import Ask, FailedError, Failure, Kind, Reply, Request, Tell, Usage
 from llm_orc.domain.model import ModelCard
 from llm_orc.domain.plan import PlannedAgent
-from llm_orc.domain.price import Pricing, least_tokens, likely_tokens
+from llm_orc.domain.price import Pricing, likely_tokens
 from llm_orc.domain.profile import AUTO, Endpoint, Profile
+from llm_orc.domain.shortening import Material
 from llm_orc.engine.budgets import Budget, budgeted
+from llm_orc.engine.context import Fitting, fitting
 from llm_orc.engine.fallbacks import falling_back
 from llm_orc.engine.limits import Place, Watch, running, turn
 from llm_orc.engine.means import Means
@@ -35,15 +37,27 @@ class Turn:
     shown: bool = False
     """Whether a token of its reply is on stdout, so that no other reply may follow."""
     begun: bool = False
+    outer: "Turn | None" = None
+    """Of a call that another one needs first: the turn of that one, which begins with it."""
+
+    def within(self, began: Started) -> "Turn":
+        """The turn of a call that this one needs first, which waits for the same."""
+        return replace(self, began=began, shown=False, begun=False, outer=self)
+
+    def begin(self, tell: Tell) -> None:
+        """Tell that it began, if that was not told yet."""
+        if self.outer is not None:
+            self.outer.begin(tell)
+        if not self.begun:
+            self.begun = True
+            tell(self.began)
 
     @asynccontextmanager
     async def taken(self, tell: Tell, place: Place | None = None, endpoint: str = "") -> AsyncIterator[Callable[[int], None]]:
         """Hold a slot of every bound at once, while the watches run; gives what corrects the tokens of the minute."""
         places = (place, *self.places) if place else self.places
         async with turn(places, self.watches, lambda limit: tell(Queued(self.began.node, limit, endpoint))) as sending:
-            if not self.begun:
-                self.begun = True
-                tell(self.began)
+            self.begin(tell)
             yield lambda tokens: place.slots.rate.correct(sending, tokens) if place and sending else None
 
     async def sleep(self, seconds: float) -> None:
@@ -57,46 +71,34 @@ class Turn:
         return min((left for watch in self.watches if (left := watch.left) is not None), default=None)
 
 
-def asking(planned: PlannedAgent, when: Turn, means: Means) -> Ask:
-    """How an agent asks its model, and then those that it falls back to."""
+def asking(planned: PlannedAgent, when: Turn, means: Means, material: Callable[[], Sequence[Material]] = tuple) -> Ask:
+    """How an agent asks its model, and then those that it falls back to; `material` is what was put into its prompt."""
     known = [each for each in (planned.profile, *planned.fallbacks) if each is not None]
     there = [each for each in known if each.provider != AUTO and means.reachable(each)]
-    return falling_back([(profile, _asking_one(planned, profile, when, means)) for profile in there], when)
+    return falling_back([(profile, _asking_one(planned, profile, when, means, material)) for profile in there], when)
 
 
-def _asking_one(planned: PlannedAgent, profile: Profile, when: Turn, means: Means) -> Ask:
+def _asking_one(planned: PlannedAgent, profile: Profile, when: Turn, means: Means, material: Callable[[], Sequence[Material]]) -> Ask:
     endpoint, card, pricing = means.endpoint(profile), means.card(profile), means.pricing(profile)
-    ask = limited(means.ask(profile), when, means, _Terms(endpoint, card, pricing))
-    ask = retried(budgeted(ask, when.budgets, pricing, card), planned.attempts, when)
-    ask = fitting(ask, card)
+
+    def reused(ask: Ask, when: Turn) -> Ask:
+        if means.reuse is None or not means.reuse.wanted(profile.cache):
+            return ask
+        from llm_orc.engine.reuse import remembered  # most replies are asked for
+
+        return remembered(ask, means.reuse, planned, when, endpoint, card, means.shown)
+
+    def called(when: Turn) -> Ask:
+        ask = limited(means.ask(profile), when, means, _Terms(endpoint, card, pricing))
+        ask = retried(budgeted(ask, when.budgets, pricing, card), planned.attempts, when)
+        return ask if when.outer is None else reused(ask, when)
+
+    ask = fitting(Fitting(called, when, planned.context, card, material, means.summaries))
     if planned.schema is not None:
         from llm_orc.engine.schemas import validated
 
         ask = validated(ask, planned.schema, when)
-    if means.reuse is None or not means.reuse.wanted(profile.cache):
-        return ask
-    from llm_orc.engine.reuse import remembered  # most replies are asked for
-
-    return remembered(ask, means.reuse, planned, when, endpoint, card.refuses, means.shown)
-
-
-def fitting(ask: Ask, card: ModelCard) -> Ask:
-    """Do not send what cannot fit, or holds what the model cannot read; a window or an ability that is not known refuses nothing."""
-
-    async def asked(request: Request, tell: Tell) -> Reply:
-        least, window = least_tokens(request.messages), card.context_window
-        if window is not None and least > window:
-            what = f"at least {least:,} tokens do not fit the {window:,} of {request.profile.model}"
-            hint = "send less: split the input with fan_out, or choose a model with a larger window"
-            raise FailedError(Failure(Kind.CONTEXT_LENGTH, what, hint), usage=NO_USAGE)
-        if attachments := [attachment for message in request.messages for attachment in message.attachments]:
-            from llm_orc.domain.attached import refusals  # most requests are nothing but text
-
-            for refusal in refusals(request.profile.model, attachments, card):
-                raise FailedError(Failure(Kind.INVALID_REQUEST, *refusal), usage=NO_USAGE)
-        return await ask(request, tell)
-
-    return asked
+    return reused(ask, when)
 
 
 class _Terms(NamedTuple):

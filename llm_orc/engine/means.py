@@ -13,6 +13,7 @@ from llm_orc.domain.price import Pricing
 from llm_orc.domain.profile import Endpoint, Profile
 from llm_orc.domain.tree import NoTree, Tree
 from llm_orc.engine.limits import Bounds
+from llm_orc.engine.summaries import Summaries
 
 if TYPE_CHECKING:
     from llm_orc.engine.reuse import Reuse
@@ -65,6 +66,8 @@ class Means:
     """The files that agents work on."""
     reuse: "Reuse | None" = None
     """The replies that may be used again; None where none is."""
+    summaries: Summaries = field(default_factory=Summaries)
+    """Of what was too long in this run."""
     stream: bool = False
     """Whether somebody watches the replies as they come."""
     shown: str = ""

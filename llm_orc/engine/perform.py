@@ -32,6 +32,7 @@ async def perform(  # noqa: PLR0913 - keywords, each of which stands alone
     """
     told = _numbered(tell, means, past.seq)
     told(Resumed(run) if past.seq else RunStarted(run, plan.ensemble.name, plan.phases, plan.leaves, text, plan.variables))
+    means.summaries.recall(past.nodes.values())
     whole = OpenRun(plan, text, means, told, Made(run, past.began or means.clock()), past)
     through = asyncio.get_running_loop().create_future()
     work = asyncio.create_task(whole.perform(talk=_after(through, talk)))

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from llm_orc.domain.context import Context
 from llm_orc.domain.event import (
     Delta,
     Happening,
@@ -18,12 +19,14 @@ from llm_orc.domain.event import (
     Retrying,
     Reused,
     Sent,
+    Shortened,
     Started,
 )
 from llm_orc.domain.message import NO_USAGE, Ask, FailedError, Kind, Reply, Request, Tell, Usage
+from llm_orc.domain.model import ModelCard
 from llm_orc.domain.plan import PlannedAgent
 from llm_orc.domain.profile import Endpoint
-from llm_orc.domain.reuse import Parts, Replies, changed, key_of, parts_of
+from llm_orc.domain.reuse import Parts, Replies, changed, hashed, key_of, parts_of
 from llm_orc.engine.limits import Watches
 
 if TYPE_CHECKING:
@@ -105,7 +108,7 @@ class Reuse:
         call = _Call(asker)
 
         async def made() -> Reply:
-            reply = await ask(call.tell)
+            reply = await ask(call.hear)
             whole = replace(reply, usage=call.usage, cost=call.cost, attempts=call.attempts)
             if lasting(reply):
                 self._replies.keep(key, parts, whole, asker.node)
@@ -184,6 +187,15 @@ class _Call:
             if not self._task.cancelled():
                 self._task.exception()  # so that nobody complains where it was not waited for
 
+    def hear(self, event: Happening) -> None:
+        """Something happened to it, or to a summary that it needs first, which is told as it is."""
+        if getattr(event, "node", "") == self.first.node:
+            self.tell(event)
+            return
+        if isinstance(event, Received):
+            self._add(event.usage, event.cost)
+        self._sender.say(event)
+
     def tell(self, event: Happening) -> None:
         """What happens to the call happens to all who wait for it; what it takes is told of one of them."""
         match event:
@@ -204,7 +216,7 @@ class _Call:
                     self._piece(asker, event)
             case Queued():
                 self._sender.say(replace(event, node=self._sender.node))
-            case Retrying() | Repairing() | Loading() | Loaded():
+            case Retrying() | Repairing() | Shortened() | Loading() | Loaded():
                 self._pieces.clear()
                 for asker in self.askers:
                     asker.say(replace(event, node=asker.node))
@@ -228,14 +240,16 @@ def _reused(asker: Asker, reply: Reply) -> Reply:
     return replace(reply, usage=NO_USAGE, cost=0.0, attempts=0)
 
 
-def remembered(ask: Ask, reuse: Reuse, planned: PlannedAgent, when: "Turn", endpoint: Endpoint, refuses: frozenset[str], shown: str) -> Ask:
+def remembered(ask: Ask, reuse: Reuse, planned: PlannedAgent, when: "Turn", endpoint: Endpoint, card: ModelCard, shown: str) -> Ask:
     """Ask only where no reply to the same request is kept or on its way."""
 
     async def asked(request: Request, tell: Tell) -> Reply:
         profile = request.profile
         try:
             address = endpoint.address or f"{profile.provider} {profile.base_url or ''}"
-            parts = parts_of(request, address, planned.schema, refuses)
+            parts = parts_of(request, address, planned.schema if when.outer is None else None, card.refuses)
+            if when.outer is None and planned.context != Context():  # what is sent then depends on the window, too
+                parts = {**parts, **hashed({"context": {**planned.context.model_dump(), "window": card.context_window}})}
         except (TypeError, ValueError, RecursionError):
             return await ask(request, tell)  # which says what is wrong with it
         asker = Asker(request.node, when, tell, request.node == shown, (profile.name, profile.provider, profile.model))

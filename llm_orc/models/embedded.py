@@ -2,7 +2,8 @@
 
 The role is the system prompt; `task.py` tells the task in the last user message from the material, whose lines are counted from 1.
 Where role or task say `JSON list` or `JSON array`, the reply is a JSON list of the quoted texts. Asked for a number (`the three ...`), it
-quotes as many, else up to five. `max_tokens` and `stop` cut the reply; `options: {lines: N}` sets the number; all else changes nothing.
+quotes as many, else up to five. `max_tokens` and `stop` cut the reply; `options: {lines: N}` sets the number, `{window: N}` how much it
+reads; all else changes nothing.
 """
 
 import asyncio
@@ -36,6 +37,8 @@ class EmbeddedOptions(Options):
 
     lines: Annotated[int, Field(ge=1)] | None = None
     """How many are quoted."""
+    window: Annotated[int, Field(ge=1)] | None = None
+    """Tokens that it reads at most, so that a long `context` can be tried without a model."""
 
 
 class Embedded(BaseModel):
@@ -58,7 +61,10 @@ async def answer(request: Request, tell: Tell) -> Reply:
     size = sum(len(message.text) for message in messages)
     if size > WINDOW:
         what = f"the embedded model reads {WINDOW:,} characters at most, and these are {size:,}"
-        raise FailedError(Failure(Kind.CONTEXT_LENGTH, what, "send less, or split the input with fan_out"), usage=NO_USAGE)
+        raise _too_long(what, WINDOW // 4)
+    window, tokens = request.profile.options.get("window"), estimated(messages, "").input
+    if window is not None and tokens > window:
+        raise _too_long(f"the embedded model was told to read {window:,} tokens at most, and these are about {tokens:,}", window)
     if unread := [key for key in ("temperature", "top_p") if getattr(request.profile, key)]:
         tell(Warned(request.node, f"the embedded model quotes, and has no {' and no '.join(unread)}"))
     extract = partial(_extracted, messages, request.profile)
@@ -68,6 +74,10 @@ async def answer(request: Request, tell: Tell) -> Reply:
         for piece in text.splitlines(keepends=True):
             tell(Delta(node=request.node, text=piece))
     return Reply(text, usage=estimated(messages, text), cost=0.0, finish=finish, model=request.profile.model)
+
+
+def _too_long(what: str, window: int) -> FailedError:
+    return FailedError(Failure(Kind.CONTEXT_LENGTH, what, "send less, or split the input with fan_out", window=window), usage=NO_USAGE)
 
 
 def _with_texts(message: Message) -> Message:

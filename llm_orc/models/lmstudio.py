@@ -83,4 +83,6 @@ def check_fits(request: Request, model: Listed, label: str) -> None:
     asked = f"about {prompt} tokens of prompt" + (f" and {reply} of reply" if reply else "")
     what = f"{asked} do not fit the {room} tokens that {label} has for '{model.name}'"
     hint = f"lms load {model.name} --context-length {prompt + reply}" if model.loaded else "choose a model with a larger window"
-    raise FailedError(Failure(Kind.CONTEXT_LENGTH, what, f"{hint}, or send less: split the input with fan_out"), usage=NO_USAGE)
+    raise FailedError(
+        Failure(Kind.CONTEXT_LENGTH, what, f"{hint}, or send less: split the input with fan_out", window=room), usage=NO_USAGE
+    )

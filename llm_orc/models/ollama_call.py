@@ -167,7 +167,7 @@ class Call:
         likely, longest = self._likely, self._longest
         if likely + min(longest or SHORTEST, SHORTEST) > window:
             what = f"the prompt has about {likely} tokens, and {self.known.name} a window of {window} for prompt and reply"
-            raise FailedError(Failure(Kind.CONTEXT_LENGTH, what, self._way_out(window)), usage=NO_USAGE)
+            raise FailedError(Failure(Kind.CONTEXT_LENGTH, what, self._way_out(window), window=window), usage=NO_USAGE)
         if longest is not None and longest > window - likely:
             self.options["num_predict"] = window - likely
             self._warn(f"the prompt leaves {window - likely} tokens for the reply in a window of {window}: max_tokens {longest} is more")
@@ -221,7 +221,7 @@ class Call:
         if count < len(_RUN.sub(r"\1", text)) // _SPARSE:
             window = self.options.get("num_ctx")
             what = f"{self.target.address.label} read {count} tokens of a prompt of about {self._likely}: it was cut"
-            raise FailedError(Failure(Kind.CONTEXT_LENGTH, what, self._way_out(window)))
+            raise FailedError(Failure(Kind.CONTEXT_LENGTH, what, self._way_out(window), window=window))
 
     def _way_out(self, window: int | None) -> str:
         cap = self.request.profile.context_window

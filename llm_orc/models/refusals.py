@@ -22,6 +22,11 @@ _TOO_LONG = re.compile(
     r"|token count.{0,40} exceeds the maximum|input length .{0,60}exceed",
     re.IGNORECASE,
 )
+_WINDOW = re.compile(
+    r"maximum context length (?:is|of) (\d[\d,]{0,10}) tokens|\d tokens > (\d[\d,]{0,10}) maximum"
+    r"|maximum number of tokens allowed \(?(\d[\d,]{0,10})|n_ctx ?[:=]? ?(\d[\d,]{0,10})",
+    re.IGNORECASE,
+)
 _NO_CREDIT = re.compile(
     r"credit balance is too low|insufficient (?:credits|balance|quota)|exceeded your current quota, please check your plan and billing"
 )
@@ -70,7 +75,17 @@ def refusal(target: Target, model: str, status: int, said: Any, headers: Mapping
     words = shortened(message)
     what = f"{target.address.label} answered {status}" + (f": {words}" if words else "")
     wait = retry_after(headers)
-    return Failure(kind, what, _hint(kind, target, model, codes, message), retry_delay(said) if wait is None else wait)
+    window = window_in(said) if kind is Kind.CONTEXT_LENGTH else None
+    return Failure(kind, what, _hint(kind, target, model, codes, message), retry_delay(said) if wait is None else wait, window)
+
+
+def window_in(said: Any) -> int | None:
+    """Tokens that the server has room for, where it says so: as a number of its own, or in its words."""
+    error = said.get("error") if isinstance(said, dict) else None
+    if isinstance(error, dict) and isinstance(window := error.get("n_ctx"), int) and window > 0:
+        return window
+    found = _WINDOW.search(error_of(said)[1])
+    return int(next(filter(None, found.groups())).replace(",", "")) or None if found else None
 
 
 def parsed(body: bytes) -> Any:

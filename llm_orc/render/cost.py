@@ -13,7 +13,7 @@ def cost_text(bound: Bound) -> str:
     if bound.most == inf:
         why = listed(f"{one_line(agent)} ({one_line(reason)})" for agent, reason in bound.unbounded.items())
         return f"no upper bound: {why}; --max-cost sets one"
-    return f"at most {dollars(bound.most)}" if bound.most else ""
+    return f"at most {dollars(bound.most)}{_on_top(bound)}" if bound.most else ""
 
 
 def whole_cost_text(bound: Bound) -> str:
@@ -24,7 +24,11 @@ def whole_cost_text(bound: Bound) -> str:
         return f"at most {dollars(bound.most)}, the max_cost"
     once = dollars(bound.once)
     most = f" with one request each, {dollars(bound.most)} with every retry, repair and fallback" if dollars(bound.most) != once else ""
-    return f"at most {once}{most}"
+    return f"at most {once}{most}{_on_top(bound)}"
+
+
+def _on_top(bound: Bound) -> str:
+    return f"; summaries of what is too long come on top ({listed(map(one_line, bound.on_top))})" if bound.on_top else ""
 
 
 def cost_document(bound: Bound) -> dict[str, Any]:
@@ -33,6 +37,7 @@ def cost_document(bound: Bound) -> dict[str, Any]:
         "at_most": _or_none(bound.once),
         "with_retries": _or_none(bound.most),
         "unbounded": [{"agent": agent, "why": why} for agent, why in bound.unbounded.items()],
+        "summaries": list(bound.on_top),
         "max_cost": bound.max_cost,
     }
 

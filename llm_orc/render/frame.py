@@ -29,7 +29,7 @@ from llm_orc.domain.message import Status
 from llm_orc.domain.run import Node, Run
 from llm_orc.domain.use import EndpointUse
 from llm_orc.render.safe import harmless, one_line
-from llm_orc.render.words import STATE_COLORS, changes, cost_of, counted, listed, saved_of, seconds, tokens
+from llm_orc.render.words import STATE_COLORS, changes, cost_of, counted, how_shortened, listed, saved_of, seconds, tokens
 
 Row = list[Segment]
 MARKS: dict[Status, str] = {"pending": "·", "running": "●", "succeeded": "✓", "failed": "✗", "skipped": "-", "cancelled": "✗"}
@@ -230,7 +230,8 @@ class Frame:
             case "running" | "succeeded":
                 instead = f"{node.fell_back[0][0]} failed" if node.fell_back else ""
                 known = "cached" if node.cached else changes(node.changed)
-                return one_line(", ".join(filter(None, (node.model or node.body, instead, known))))
+                short = how_shortened(node.shortened) if node.shortened else ""
+                return one_line(", ".join(filter(None, (node.model or node.body, instead, known, short))))
             case _:
                 return one_line(f"{node.status}: {node.cause}")
 

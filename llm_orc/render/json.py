@@ -98,6 +98,7 @@ def agent_document(run: Run, node: Node, *, verbose: bool) -> dict[str, Any]:
         "finish": reply.finish if reply and (node.sent or (node.cached and node.model)) else None,
         "usage": plain(node.usage),
         "window": _window(node),
+        "shortened": _shortened(node),
         "cost": None if unpriced else node.cost,
         "saved": _saved(node.saved),
         "changed": list(node.changed),
@@ -124,6 +125,12 @@ def _window(node: Node) -> dict[str, Any] | None:
     if size is None:
         return None
     return {"size": size, "used": node.taken, "available": max(size - node.taken, 0), "utilisation": round(node.taken / size, 4)}
+
+
+def _shortened(node: Node) -> dict[str, Any] | None:
+    """How a request that was too long was made to fit."""
+    told = node.shortened
+    return None if told is None else {"policy": told.policy, "before": told.before, "after": told.after, "room": told.room}
 
 
 def _seconds(seconds: float | None) -> float | None:

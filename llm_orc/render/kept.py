@@ -9,7 +9,7 @@ from llm_orc.domain.kept import KeptArtifact, KeptNode, KeptRun
 from llm_orc.domain.record import name_of
 from llm_orc.domain.run import Node, Run
 from llm_orc.render.safe import harmless, one_line
-from llm_orc.render.words import STATE_COLORS, changes, counted, dollars, ink, seconds, size_text
+from llm_orc.render.words import STATE_COLORS, changes, counted, dollars, how_shortened, ink, seconds, size_text
 
 AGES = ((86_400, "d"), (3_600, "h"), (60, "min"))
 LOST = "its process was gone before its end"
@@ -113,6 +113,8 @@ def node_text(run: Run, node: Node, *, color: bool) -> Iterator[str]:
         if at == node.id:
             yield f"warning  {one_line(what)}"
     yield from _part("prompt", node.prompt, color=color)
+    if node.shortened:
+        yield from _part(f"sent {how_shortened(node.shortened)}", node.shortened.prompt, color=color)
     if node.cause:
         yield from _part("no reply", node.cause, color=color)
     if node.failure and node.failure.hint:

@@ -75,6 +75,7 @@ def _agent() -> dict[str, Any]:
         finish={"enum": [*get_args(FinishReason), None], "description": "Why a model's reply ends: 'length' is one cut by max_tokens."},
         usage={"$ref": "#/$defs/usage"},
         window={"oneOf": [{"type": "null"}, _window()], "description": "The context window; null where its size is not known."},
+        shortened={"oneOf": [{"type": "null"}, _shortened()], "description": "How a request was made to fit; null where it fitted."},
         cost=_cost("null if the price is not known"),
         saved=_saved(),
         changed={
@@ -114,6 +115,15 @@ def _window() -> dict[str, Any]:
             "minimum": 0,
             "description": "The share used; above 1 where the server has more room than is known.",
         },
+    )
+
+
+def _shortened() -> dict[str, Any]:
+    return _object(
+        policy={"enum": ["truncate", "summarize"]},
+        before={**_COUNT, "description": "Tokens of the whole request, by our own count."},
+        after={**_COUNT, "description": "Those that were sent."},
+        room={**_COUNT, "description": "Those that a request may have."},
     )
 
 

@@ -7,6 +7,7 @@ from textwrap import wrap
 from typing import Any
 
 from llm_orc.domain.bound import Bound
+from llm_orc.domain.context import Context
 from llm_orc.domain.ensemble import Agent, CommandAgent, DocumentSynthesis, EnsembleAgent, ModelAgent, ScriptAgent
 from llm_orc.domain.fan_out import FanOut
 from llm_orc.domain.media import pixels
@@ -74,6 +75,7 @@ def _agent(planned: PlannedAgent, plan: Plan, settled: Settled, input: str | Non
         "attempts": planned.attempts if isinstance(agent, ModelAgent) else None,
         "requires": sorted(planned.requires),
         "attachments": [_attachment(each) for each in planned.attachments],
+        "context": planned.context.model_dump() if isinstance(agent, ModelAgent) else None,
         "output_schema": plain(planned.schema),
         "depends_on": [{"name": name, "implied": name in planned.implied} for name in planned.depends_on],
         "require": agent.require,
@@ -103,6 +105,18 @@ def _attachment_text(each: Attachment | Template) -> str:
     size = pixels(each.media_type, each.data)
     parts = (each.name, each.media_type, size_text(len(each.data)), f"{size[0]:,} x {size[1]:,} pixels" if size else "", each.remark)
     return "  ".join(filter(None, parts))
+
+
+def _context_text(context: Context) -> str:
+    """What is done with a request that is too long."""
+    ways = {
+        "error": "what is longer than the window fails",
+        "truncate": "of what is longer than the window the oldest part is left out",
+        "summarize": "of what is longer than the window the oldest part is summarised, by calls of their own",
+    }
+    kept = "" if context.policy == "error" else f"; the last {counted(context.keep_last, 'message')} of a conversation stay"
+    again = f"; the task is repeated every {counted(context.reminder, 'turn')}" if context.reminder else ""
+    return f"{ways[context.policy]}{kept}{again}"
 
 
 def _profile(profile: Profile, settled: Settled) -> dict[str, Any]:
@@ -246,6 +260,8 @@ class _Sheet:
             yield "fallback", self._models(planned.fallbacks)
         if planned.requires:
             yield "requires", ", ".join(sorted(planned.requires))
+        if planned.context != Context():
+            yield "context", _context_text(planned.context)
         if planned.schema is not None:
             yield "schema", to_json(plain(planned.schema))
         yield from (("system", profile.system_prompt) for profile in _profiles(planned)[:1] if profile.system_prompt)

@@ -15,13 +15,27 @@ from llm_orc.domain.event import (
     Repairing,
     Retrying,
     RunStarted,
+    Shortened,
     Skipped,
     Warned,
 )
 from llm_orc.domain.message import Failure, Status
 from llm_orc.domain.run import Node, Run
 from llm_orc.render.safe import harmless, one_line
-from llm_orc.render.words import HANGING, STATE_COLORS, changes, cost_of, counted, folded, ink, listed, saved_of, seconds, tokens
+from llm_orc.render.words import (
+    HANGING,
+    STATE_COLORS,
+    changes,
+    cost_of,
+    counted,
+    folded,
+    how_shortened,
+    ink,
+    listed,
+    saved_of,
+    seconds,
+    tokens,
+)
 
 WIDEST_NAME = 24
 """Columns that names are padded to at most."""
@@ -55,7 +69,7 @@ class Talk:
                 self._widest = min(WIDEST_NAME, max(map(len, names), default=0))
             case Answered() | Failed() | Skipped() | Cancelled():
                 self._say(self._ended(self._run.nodes[event.node]))
-            case Queued() | Loading() | Retrying() | FellBack() | Repairing() | Missed():
+            case Queued() | Loading() | Retrying() | FellBack() | Repairing() | Missed() | Shortened():
                 if line := _delay(event, verbose=self._verbose):
                     self._say(f"{event.node:<{self._widest}}  {ink(line, 'dim', color=self._color)}")
             case Warned() if (event.node, event.what) not in self._warned:
@@ -87,7 +101,7 @@ class Patience:
             self._write(f"{event.node} retries in {seconds(event.seconds)}: {why}\n")
 
 
-def _delay(event: Queued | Loading | Retrying | FellBack | Repairing | Missed, *, verbose: bool) -> str:
+def _delay(event: Queued | Loading | Retrying | FellBack | Repairing | Missed | Shortened, *, verbose: bool) -> str:
     """Why an agent has no reply yet; nothing where that is not worth a line."""
     match event:
         case FellBack():
@@ -100,6 +114,8 @@ def _delay(event: Queued | Loading | Retrying | FellBack | Repairing | Missed, *
             return f"is asked to mend its reply  {_head(event.what)}"
         case Missed() if verbose:
             return f"is asked anew: {one_line(changes(event.changed))} since its last kept reply"
+        case Shortened() if verbose:
+            return f"is sent {how_shortened(event)}"
         case Queued() if verbose:
             at = f" at {one_line(event.endpoint)}" if event.endpoint else ""
             return f"waits for a place{at}" if event.limit == event.endpoint else f"waits for {one_line(event.limit)}{at}"
@@ -119,6 +135,7 @@ def summary(run: Run, *, verbose: bool = False, color: bool = False, width: int 
         *_without_reply(run, "cancelled", color=color),
         *_synthesis(run, color=color),
         *_fell_back(run, color=color),
+        *_shortened(run, color=color),
         *_cut(run, color=color),
         *_artifacts(run, color=color),
         *(_use(run, color=color) if verbose else ()),
@@ -176,6 +193,16 @@ def _fell_back(run: Run, *, color: bool) -> Iterator[str]:
     for (answered, instead, causes), names in groups.items():
         told = one_line(f"{answered} answered instead of {instead} ({causes})")
         yield f"{ink('fell back', 'yellow', color=color)}  {listed(names)}: {told}"
+
+
+def _shortened(run: Run, *, color: bool) -> Iterator[str]:
+    """Of requests that were too long: how they were sent."""
+    groups: dict[str, list[str]] = {}
+    for node in run.nodes.values():
+        if node.shortened:
+            groups.setdefault(how_shortened(node.shortened), []).append(node.id)
+    for how, names in groups.items():
+        yield f"{ink('shortened', 'yellow', color=color)}  {listed(names)}: sent {how}"
 
 
 def _cut(run: Run, *, color: bool) -> Iterator[str]:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from llm_orc.domain.event import Shortened
 from llm_orc.domain.message import Usage
 from llm_orc.domain.run import Run
 from llm_orc.domain.use import Spending
@@ -74,6 +75,12 @@ def cost_of(spent: Run | Spending, *, unpriced: bool) -> str:
     if spent.cost is None or (unpriced and not spent.cost):
         return ""
     return f"{'at least ' if unpriced else ''}{'~' if spent.usage.estimated and spent.cost else ''}{dollars(spent.cost)}"
+
+
+def how_shortened(event: Shortened) -> str:
+    """`without its oldest part: ~9,800 tokens of ~64,000`."""
+    how = "with a summary of" if event.policy == "summarize" else "without"
+    return f"{how} its oldest part: ~{counted(event.after, 'token')} of ~{event.before:,}"
 
 
 def listed(names: Iterable[str], shown: int = SHOWN) -> str:

@@ -25,6 +25,7 @@ from llm_orc.domain.event import (
     Retrying,
     RunEnded,
     RunStarted,
+    Shortened,
     Skipped,
     Started,
     Submitted,
@@ -51,7 +52,7 @@ AT_THE_END = 5_000
 """Milliseconds of patience when nothing else is left to do."""
 SPEC = "value"
 """The key that what a run was begun with has in its record."""
-_MINOR = (Submitted, Queued, Started, Loading, Loaded, Retrying, Repairing)
+_MINOR = (Submitted, Queued, Started, Loading, Loaded, Retrying, Repairing, Shortened)
 """What is simply told anew when a run is gone on with."""
 _RUN = (
     "INSERT INTO runs (id, ensemble, status, cause, started_at, last_at, tokens, agents, failed, input, owner, spec)"

@@ -77,7 +77,7 @@ def test_the_plan_ends_with_what_it_may_cost(here: Project) -> None:
     assert plan.out.endswith("\n\ncost  at most $1.00 with one request each, $2.20 with every retry, repair and fallback\n")
     assert "    fallback  cheap -> openai/m at api.openai.com\n" in plan.out
     cost = json.loads(here.run("plan", "one", "hello", "--json", env=NO_WAY_OUT).out)["cost"]
-    assert cost == {"at_most": pytest.approx(1), "with_retries": pytest.approx(2.2), "unbounded": [], "max_cost": None}
+    assert cost == {"at_most": pytest.approx(1), "with_retries": pytest.approx(2.2), "unbounded": [], "summaries": [], "max_cost": None}
     capped = here.run("plan", "one", "hello", "--max-cost", "0.5", env=NO_WAY_OUT)
     assert capped.out.endswith("\ncost  at most $0.50, the max_cost\n")
 

@@ -82,6 +82,25 @@ def test_an_error_status_has_its_kind_and_hint(provider: str, status: int, said:
 
 
 @pytest.mark.parametrize(
+    ("said", "window"),
+    [
+        (anthropic("invalid_request_error", "prompt is too long: 210,000 tokens > 200000 maximum"), 200_000),
+        (google(400, "INVALID_ARGUMENT", "The input token count (9) exceeds the maximum number of tokens allowed (1048576)."), 1_048_576),
+        ({"error": {"message": "This model's maximum context length is 8,192 tokens. However, you requested 9000 tokens"}}, 8192),
+        ({"error": {"message": "the request exceeds the available context size", "n_ctx": 4096}}, 4096),
+        ({"error": "the prompt is longer than n_ctx = 2048"}, 2048),
+        ({"error": {"message": "this model's maximum context length is secret"}}, None),
+        ({"error": {"message": "the request exceeds the available context size", "n_ctx": "many"}}, None),
+        ([], None),
+        (None, None),
+    ],
+)
+def test_the_window_is_read_wherever_it_is_said(said: object, window: int | None) -> None:
+    assert refusal(target(), "m", 413, said, {}).window == window
+    assert refusal(target(), "m", 401, said, {}).window is None
+
+
+@pytest.mark.parametrize(
     ("said", "kind"),
     [
         (anthropic("overloaded_error"), Kind.SERVER),

@@ -169,7 +169,7 @@ def test_json_is_what_the_design_promises() -> None:
     assert [out[key] for key in ("version", "run", "ensemble", "status", "result")] == [1, "r7", "review", "partial", "ship it"]
     facts, per_file, late, judge = out["agents"]
     promised = "name status cause text json prompt profile provider model attempts usage cost seconds children"
-    added = "cached changed saved partial fell_back finish window waited artifacts"
+    added = "cached changed saved partial fell_back finish window shortened waited artifacts"
     assert set(facts) == {*promised.split(), *added.split()}
     assert facts["json"] == {"files": 3}
     assert (facts["profile"], facts["model"], facts["prompt"]) == (None, None, None)
@@ -177,7 +177,9 @@ def test_json_is_what_the_design_promises() -> None:
     assert [child["name"] for child in per_file["children"]] == ["per_file[0]", "per_file[1]"]
     assert (facts["attempts"], per_file["attempts"], per_file["children"][0]["attempts"]) == (None, None, 1)
     assert per_file["children"][1] | {"seconds": 0, "usage": 0} == {
-        **dict.fromkeys(("text", "json", "prompt", "profile", "provider", "model", "attempts", "finish", "window", "cost", "saved")),
+        **dict.fromkeys(
+            ("text", "json", "prompt", "profile", "provider", "model", "attempts", "finish", "window", "shortened", "cost", "saved")
+        ),
         "cached": False,
         "changed": [],
         "name": "per_file[1]",
@@ -315,7 +317,7 @@ def test_json_lines_are_the_events_as_they_happen() -> None:
     lines.tell(Failed("a", REFUSED, "half"))
     failed = json.loads(sheet.pieces[-1])
     assert failed["event"] == "failed"
-    assert failed["failure"] == {"kind": "network", "what": REFUSED.what, "hint": "start the server", "retry_after": None}
+    assert failed["failure"] == {"kind": "network", "what": REFUSED.what, "hint": "start the server", "retry_after": None, "window": None}
     before = len(sheet.pieces)
     lines.close(run)
     assert len(sheet.pieces) == before

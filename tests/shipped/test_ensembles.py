@@ -62,6 +62,7 @@ RUNS = {
     "examples/gather": ("", r'(?s)\["red", "green"\].*red\s+green.*\{"colours": \["red", "green"\], "red": 0, "green": 1\}'),
     "examples/gather-reduce": ("", r"^1042\s*$"),
     "examples/input-key": ("abc abc de", r"^cba\s+ed\s*$"),
+    "examples/long-context": ("", r"(?s)## end.*garden of the school.*## whole.*the fox took a hen"),
     "examples/max-cost": ("", r"2: Entry is free"),
     "examples/model-synthesis": ("", rf"(?s)^{EXTRACT}.*\n.*1\.2 million"),
     "examples/nested": ("", r"^BONJOUR, SHIPS AND HARBOURS!\s*$"),
