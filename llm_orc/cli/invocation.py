@@ -242,7 +242,7 @@ class Call:
         stderr = self.terminal.stderr
         self.say(summary(self.run, verbose=self.wanted.verbose, color=stderr.color, width=stderr.width))
         self.terminal.tell([*self.unkept[self.said :], *problems])
-        if self.run.cause and self.is_kept:
+        if self.run.cause and self.is_kept and not self.unkept:
             self.say([f"to go on with it: llm-orc runs resume {self.run.id}"])
         note(self.unkept, self.run.id)
         if closed:

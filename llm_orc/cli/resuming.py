@@ -50,7 +50,8 @@ def resumed(terminal: Terminal, asked: Asked) -> int:
             raise ProblemError(Problem(f"another process works on the run '{run_id}'", hint="wait until it is done, or end it"))
         spec = checked(store.spec(run_id))
         past = () if asked.again else tuple(store.events(run_id))
-    run = folded(past)
+        with store.asked():
+            run = folded(past)
     whole = is_whole(run)
     layers, plan = _trusted(terminal, spec, runs=not whole)
     plan = replace(plan, max_cost=asked.max_cost or plan.max_cost)

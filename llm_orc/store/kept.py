@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from llm_orc.domain.problem import Problem, ProblemError
 from llm_orc.domain.run import Run
 from llm_orc.store.journal import Journal
-from llm_orc.store.runs import Store
+from llm_orc.store.runs import Store, TakenError
 
 if TYPE_CHECKING:
     from llm_orc.store.replies import KeptReplies
@@ -25,18 +25,18 @@ class Kept:
         try:
             self.store = Store.open(folder)
         except ProblemError as error:
-            self._warn_of(error)
+            self._warn_of(error, "is not kept")
 
     def journal(self, run_id: str, run: Run, spec: Mapping[str, Any] | None) -> Journal | None:
-        """What a run is told to; None where it is not kept. Raises ProblemError for one that cannot be gone on with."""
+        """What a run is told to; None where it is not kept. Raises TakenError for one that cannot be gone on with."""
         if self.store is None:
             return None
         try:
             return self.store.begin(run_id, run, spec, self.warnings.append)
+        except TakenError:
+            raise
         except ProblemError as error:
-            if run.id:
-                raise
-            self._warn_of(error)
+            self._warn_of(error, "is kept only up to here" if run.id else "is not kept")
             return None
 
     def replies(self, run_id: str, ensemble: str) -> "KeptReplies | None":
@@ -62,5 +62,5 @@ class Kept:
         finally:
             self.store.close()
 
-    def _warn_of(self, error: ProblemError) -> None:
-        self.warnings += (replace(each, what=f"{each.what}: this run is not kept", warning=True) for each in error.problems)
+    def _warn_of(self, error: ProblemError, kept: str) -> None:
+        self.warnings += (replace(each, what=f"{each.what}: this run {kept}", warning=True) for each in error.problems)

@@ -32,6 +32,10 @@ _OF = "SELECT seq FROM events INDEXED BY events_by_node WHERE run = :run AND"
 _KIND = '{{"event": "{}"%'
 
 
+class TakenError(ProblemError):
+    """A run that cannot be gone on with now, because another process does."""
+
+
 class Store:
     """An open store; used as `with`, it is closed at the end. It belongs to one thread."""
 
@@ -63,7 +67,7 @@ class Store:
             self._owner = None
 
     def begin(self, run_id: str, run: Run, spec: Mapping[str, Any] | None, warn: Callable[[Problem], None]) -> Journal:
-        """The journal of a new run, or of one that is gone on with (its spec stays); raises ProblemError where a process works on it.
+        """The journal of a new run, or of one that is gone on with (its spec stays); raises TakenError where a process works on it.
 
         `run` is folded by the caller; of a run that is gone on with it has folded `events(run_id)`, and new events have higher numbers.
         `warn` hears of what keeps the store from being written, once.
@@ -81,9 +85,9 @@ class Store:
             if row is None:
                 return None
             if lives(self.folder, row[1]):
-                raise ProblemError(Problem(f"another process works on the run '{run_id}'", hint="wait until it is done, or end it"))
+                raise TakenError(Problem(f"another process works on the run '{run_id}'", hint="wait until it is done, or end it"))
             if row[2] != run.last_seq:
-                raise ProblemError(Problem(f"the run '{run_id}' has gone on meanwhile", hint="look at it again: llm-orc runs show last"))
+                raise TakenError(Problem(f"the run '{run_id}' has gone on meanwhile", hint="look at it again: llm-orc runs show last"))
             self.connection.execute("UPDATE runs SET owner = ?, status = 'running', cause = '' WHERE number = ?", (owner, row[0]))
             number: int = row[0]
             return number

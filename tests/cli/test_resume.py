@@ -5,7 +5,6 @@ import signal
 import sqlite3
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -369,8 +368,12 @@ def spec_of(here: Project) -> dict[str, Any]:
 
 
 def rewritten(here: Project, spec: Mapping[str, Any] | None) -> None:
+    changed_store(here, "UPDATE runs SET spec = ?", spec and json.dumps(spec))
+
+
+def changed_store(here: Project, statement: str, *values: Any) -> None:
     connection = sqlite3.connect(here.path / STORE)
-    connection.execute("UPDATE runs SET spec = ?", (spec and json.dumps(spec),))
+    connection.execute(statement, values)
     connection.commit()
     connection.close()
 
@@ -443,16 +446,18 @@ def test_a_spec_that_cannot_be_read(here: Project, server: Moody, change: Any, s
 
 def test_a_store_that_cannot_be_written_is_gone_on_with_and_that_is_said(here: Project, server: Moody) -> None:
     failed(here, server, "b")
-    folder = (here.path / STORE).parent
-    (folder / "store.db").chmod(0o400)
-    folder.chmod(0o500)
-    try:
-        outcome = resumed(here)
-    finally:
-        folder.chmod(0o700)
-        (folder / "store.db").chmod(0o600)
-    assert (outcome.out, outcome.code) == ("said c\n", 0)
-    assert "warning: cannot be written: this run is not kept" in outcome.err or Path("/").stat().st_uid == 0
+    changed_store(here, "CREATE TRIGGER shut BEFORE UPDATE ON runs BEGIN SELECT RAISE(ABORT, 'shut'); END")
+    outcome = resumed(here)
+    assert (outcome.out, outcome.code, server.asked) == ("said c\n", 0, {"a": 1, "b": 2, "c": 1})
+    assert "warning: cannot be read or written: this run is kept only up to here" in outcome.err
+    assert [status for _, status in runs(here)] == ["failed"]
+
+
+def test_a_store_in_which_something_is_lost_is_broken(here: Project, server: Moody) -> None:
+    failed(here, server, "b")
+    changed_store(here, "DELETE FROM events WHERE event LIKE '%submitted%'")
+    said = f"{here.path / STORE}: holds what no llm-orc has written\nhint: move the folder away, and a new store is made\n"
+    assert resumed(here) == ("", said, 2)
 
 
 def test_where_nothing_is_kept_there_is_nothing_to_go_on_with(project: NewProject) -> None:
