@@ -4,15 +4,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from llm_orc.library.artifacts import Artifact, ArtifactStorage, DatabaseArtifactStorage, FileSystemArtifactStorage, artifacts_of
     from llm_orc.library.config import AgentPool, get_config
     from llm_orc.library.graph import BaseEdge, BaseGraph, BaseNode, GraphError
+    from llm_orc.library.logs import configure_logging
     from llm_orc.library.responses import BasePrompt, BaseResponse, ContextMetrics, ExecutionMetadata, LLMResponse, TokenUsage
     from llm_orc.library.unknown import UnknownError
     from llm_orc.library.waiting import wait
 
 _ROOMS = {
+    "artifacts": "Artifact ArtifactStorage DatabaseArtifactStorage FileSystemArtifactStorage artifacts_of",
     "config": "AgentPool get_config",
     "graph": "BaseEdge BaseGraph BaseNode GraphError",
+    "logs": "configure_logging",
     "responses": "BasePrompt BaseResponse ContextMetrics ExecutionMetadata LLMResponse TokenUsage",
     "unknown": "UnknownError",
     "waiting": "wait",
@@ -21,17 +25,23 @@ _WHERE = {name: room for room, names in _ROOMS.items() for name in names.split()
 
 __all__ = [
     "AgentPool",
+    "Artifact",
+    "ArtifactStorage",
     "BaseEdge",
     "BaseGraph",
     "BaseNode",
     "BasePrompt",
     "BaseResponse",
     "ContextMetrics",
+    "DatabaseArtifactStorage",
     "ExecutionMetadata",
+    "FileSystemArtifactStorage",
     "GraphError",
     "LLMResponse",
     "TokenUsage",
     "UnknownError",
+    "artifacts_of",
+    "configure_logging",
     "get_config",
     "wait",
 ]

@@ -16,12 +16,14 @@ from llm_orc.domain.event import (
     Happening,
     Loaded,
     Loading,
+    Missed,
     Produced,
     Queued,
     Received,
     Repairing,
     Resumed,
     Retrying,
+    Reused,
     RunEnded,
     RunStarted,
     Sent,
@@ -196,6 +198,10 @@ def _leaves(event: Produced, _: Run) -> Said:
     return f"left {event.name}: {event.media_type}, {size_text(event.size)}", details
 
 
+def _reuses(event: Reused, _: Run) -> Said:
+    return f"has a kept reply: {tokens(event.usage)}".rstrip(": "), {"model": event.model, "tokens_saved": event.usage.total}
+
+
 def _by_name(event: Happening, _: Run) -> Said:
     return name_of(event).replace("_", " "), {}
 
@@ -209,6 +215,8 @@ _WORDS: Mapping[type, tuple[int, Callable[[Any, Run], Said]]] = {
     Started: (logging.DEBUG, _begins),
     Sent: (logging.DEBUG, _sends),
     Received: (logging.DEBUG, _receives),
+    Reused: (logging.INFO, _reuses),
+    Missed: (logging.DEBUG, lambda event, _: (f"asks anew, changed: {', '.join(event.changed)}", {"changed": event.changed})),
     Loading: (logging.DEBUG, lambda event, _: (f"waits until {event.model} is loaded", {"model": event.model})),
     Loaded: (logging.DEBUG, lambda _, __: ("the model is loaded", {})),
     Retrying: (logging.INFO, _retries),
