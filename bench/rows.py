@@ -188,6 +188,19 @@ def _begun(at: Workshop, count: int) -> Command:
     return Command(("-m", "llm_orc", "runs", "resume", "last", "-o", "/dev/null", "--force"), folder)
 
 
+def listing(at: Workshop) -> list[Result]:
+    """A page of 10,000 runs, and of those of one status."""
+    folder = at.project / "listed"
+    (folder / ".llm-orc").mkdir(parents=True)
+    at.run(Command(("-m", "bench.listed", str(folder / ".llm-orc/store"), "10000"), at.project))
+    every, failed = (Command(("-m", "llm_orc", "runs", "list", *flags), folder) for flags in ((), ("--status", "failed")))
+    floor = at.floor("start_checked.py")
+    ours, none, beside = at.in_turn(every, failed, floor, times=11)
+    note = f"--status failed, which none of them is: {median(none):.2f} s; importing what any command needs takes {median(beside):.2f} s"
+    result = Result("runs-list", "runs list with 10,000 runs", 0.3, "s", median(ours), tolerance=0.3, note=note)
+    return [held(result, at, Taken(every, ours, floor, beside))]
+
+
 ROWS: Mapping[str, Row] = {
     "version": start("version", 1.3, "start.py", "--version"),
     "help": start("help", 1.3, "start.py", "--help"),
@@ -204,5 +217,6 @@ ROWS: Mapping[str, Row] = {
     "loading": loading,
     "store": store,
     "resume": goes_on,
+    "runs-list": listing,
     **PROVIDER_ROWS,
 }

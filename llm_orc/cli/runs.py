@@ -98,8 +98,6 @@ def list_(
     """List the runs that are kept, the last one first."""
     refuse_empty(ctx)
     from llm_orc.cli.runs_opened import moment, number, one_of, opened
-    from llm_orc.cli.table import table
-    from llm_orc.render.json import to_json
     from llm_orc.render.kept import run_document, run_row
     from llm_orc.store.pages import Sought, listed
 
@@ -110,8 +108,12 @@ def list_(
     with opened(terminal) as store:
         found, more = listed(store, sought, most, first)
     if json:
+        from llm_orc.render.json import to_json
+
         terminal.answer(to_json([run_document(run) for run in found], indent=2) + "\n")
     else:
+        from llm_orc.cli.table import table
+
         terminal.answer(table((run_row(run, now) for run in found), terminal.stdout.width))
     if more:
         terminal.say(f"there are more: --limit {2 * most}, or --offset to leave some out\n")

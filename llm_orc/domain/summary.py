@@ -1,6 +1,5 @@
 """What a run was made of: how many nodes of which kind, how deep, and which of them it had to wait for."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
@@ -25,7 +24,7 @@ class Summary:
     """The agents that the run waited for, one after the other."""
 
 
-def summary(counts: Counter[tuple[str, Status]], top: Iterable[KeptNode], edges: Iterable[tuple[str, str]]) -> Summary:
+def summary(counts: Mapping[tuple[str, Status], int], top: Iterable[KeptNode], edges: Iterable[tuple[str, str]]) -> Summary:
     """`top` are the ensemble's own agents."""
     agents = {node.id: node for node in top}
     known = list(edges)

@@ -34,7 +34,7 @@ from llm_orc.domain.problem import Problem, ProblemError
 from llm_orc.domain.record import record_of
 from llm_orc.domain.run import Run
 from llm_orc.domain.secret import LONG, without_secrets
-from llm_orc.store.lifted import lifted
+from llm_orc.store.lifted import SPEC, lifted
 from llm_orc.store.places import FILE, Texts
 from llm_orc.store.trouble import is_busy, trouble
 
@@ -50,8 +50,6 @@ LONGEST = 30.0
 """Seconds of trying after which a run is not kept any further."""
 AT_THE_END = 5_000
 """Milliseconds of patience when nothing else is left to do."""
-SPEC = "value"
-"""The key that what a run was begun with has in its record."""
 _MINOR = (Submitted, Queued, Started, Loading, Loaded, Retrying, Repairing, Shortened)
 """What is simply told anew when a run is gone on with."""
 _RUN = (

@@ -9,6 +9,8 @@ from llm_orc.domain.secret import LONG, without_secrets
 
 SMALL = 16_000
 """Characters up to which a text stays in its row."""
+SPEC = "value"
+"""The key that what a run was begun with has in its record."""
 LIFTED = "texts"
 """Key of a record -> the name under which its value is kept."""
 

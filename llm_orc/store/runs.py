@@ -8,17 +8,19 @@ from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from llm_orc.domain.event import Happening, RunEnded
 from llm_orc.domain.problem import Place, Problem, ProblemError
 from llm_orc.domain.record import event_of
 from llm_orc.domain.run import Run
-from llm_orc.store.journal import SPEC, Journal
-from llm_orc.store.lifted import whole
+from llm_orc.store.lifted import SPEC, whole
 from llm_orc.store.places import FILE, Owner, Texts, lives
 from llm_orc.store.schema import opened, opened_to_read
 from llm_orc.store.trouble import trouble
+
+if TYPE_CHECKING:
+    from llm_orc.store.journal import Journal
 
 LAST = "last"
 """Stands for the run that began last, `last~1` for the one before it."""
@@ -66,12 +68,14 @@ class Store:
             self._owner.close()
             self._owner = None
 
-    def begin(self, run_id: str, run: Run, spec: Mapping[str, Any] | None, warn: Callable[[Problem], None]) -> Journal:
+    def begin(self, run_id: str, run: Run, spec: Mapping[str, Any] | None, warn: Callable[[Problem], None]) -> "Journal":
         """The journal of a new run, or of one that is gone on with (its spec stays); raises TakenError where a process works on it.
 
         `run` is folded by the caller; of a run that is gone on with it has folded `events(run_id)`, and new events have higher numbers.
         `warn` hears of what keeps the store from being written, once.
         """
+        from llm_orc.store.journal import Journal  # imports asyncio, which nobody needs who only reads
+
         with self.asked():
             if self._owner is None:
                 self._owner = Owner(self.folder)

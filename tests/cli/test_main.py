@@ -16,7 +16,13 @@ HEAVY = {"aiohttp", "asyncio", "httpx", "jinja2", "pydantic", "rich", "sqlite3",
 LISTING = (
     "import sys; sys.argv[:] = ['llm-orc', *{args}]; from llm_orc.cli.main import main; code = main(); print(*sys.modules, file=sys.stderr)"
 )
-COMMAND_LINES = [[name] for name in COMMANDS] + [["config", "show"], ["config", "path"]]
+COMMAND_LINES = [[name] for name in COMMANDS] + [
+    ["config", "show"],
+    ["config", "path"],
+    ["runs", "graph"],
+    ["runs", "export"],
+    ["runs", "diff"],
+]
 
 
 def modules_loaded_by(here: Project, *args: str) -> set[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.test_main import modules_loaded_by
 from tests.project import NewProject, Project
 
 STORE = ".llm-orc/store/store.db"
@@ -47,6 +48,12 @@ def test_runs_are_listed_the_last_one_first(ran: Project) -> None:
     assert first.endswith("the second")
     assert " echo " in second
     assert " succeeded " in second
+
+
+def test_a_listing_loads_nothing_that_runs_anything(ran: Project) -> None:
+    loaded = modules_loaded_by(ran, "runs", "list")
+    assert "sqlite3" in loaded
+    assert loaded & {"aiohttp", "asyncio", "httpx", "jinja2", "rich", "ssl"} == set()
 
 
 def test_a_listing_can_be_narrowed(ran: Project) -> None:
