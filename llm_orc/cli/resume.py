@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from llm_orc.cli.complete import runs
-from llm_orc.cli.options import FailOn, Force, Format, LogFile, MaxCost, Output, Stream, Verbose, refuse_empty
+from llm_orc.cli.options import Css, FailOn, Force, Format, LogFile, MaxCost, Output, Stream, Verbose, refuse_empty
 
 EXAMPLES = "llm-orc runs resume last", "llm-orc runs resume 20261121-1 --max-cost 2.50 -o report.md"
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="Its id, the beginning of one, last, or last~1.", autocompletion=runs)]
@@ -28,6 +28,7 @@ def resume(
     output_format: Format = None,
     output: Output = None,
     force: Force = False,
+    css: Css = None,
     verbose: Verbose = 0,
     log_file: LogFile = "",
 ) -> int:
@@ -43,6 +44,6 @@ def resume(
     from llm_orc.cli.resuming import Asked, resumed
 
     dollars = choices_of([], "", [], no_deps=False, max_parallel="", max_cost=max_cost).max_cost
-    wanted = Wanted(output_format, output, fail_on, force=force, stream=stream, offline=bool(offline), verbose=bool(verbose), keep=True)
+    wanted = Wanted(output_format, output, fail_on, force=force, stream=stream, offline=bool(offline), verbose=bool(verbose), css=css)
     with logged(ctx.obj, log_file, verbose):
         return resumed(ctx.obj, Asked(run, wanted, dollars, offline, again))

@@ -100,6 +100,8 @@ class Store:
 
     def find(self, word: str) -> str:
         """The id of the run that begins with this, or ends with it, or is the `last`; raises ProblemError for none and for several."""
+        if not word:
+            raise ProblemError(Problem("the run is not named", hint=f"its id, the beginning of one, or {LAST}; {SEE}"))
         with self.asked():
             if before := _BEFORE.fullmatch(word):
                 query = "SELECT id FROM runs ORDER BY started_at DESC, number DESC LIMIT 1 OFFSET ?"

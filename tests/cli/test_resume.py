@@ -119,6 +119,9 @@ def test_of_a_whole_run_the_result_is_printed_again(here: Project, server: Moody
     assert resumed(here, "--output-format", "json") == told
     assert resumed(here, "--stream").out == "said c\n"
     assert resumed(here, "-o", "result.md", "--fail-on", "agents.a.ok").code == 1
+    here.write("own.css", "p { color: teal }")
+    assert resumed(here, "-o", "result.html", "--css", "own.css").code == 0
+    assert "color: teal" in (here.path / "result.html").read_text()
     assert (here.path / "result.md").read_text() == "said c\n"
     assert server.asked == {"a": 1, "b": 1, "c": 1}
 
@@ -319,6 +322,10 @@ def test_a_run_is_named_by_its_beginning_its_end_or_last(here: Project, server: 
     assert resumed(here).out == "said b\n"
     outcome = resumed(here, run=first[:4])
     assert (outcome.code, outcome.err.splitlines()[1]) == (2, "hint: write more of its id")
+    assert resumed(here, run="")[1:] == (
+        "error: the run is not named\nhint: its id, the beginning of one, or last; see: llm-orc runs list\n",
+        2,
+    )
     assert server.asked == {"a": 1, "b": 1}
 
 
