@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from llm_orc.cli.gate import Gate
     from llm_orc.engine.chat import Turn
 
-AT_THE_END = ("html", "json", "rich")
+AT_THE_END = ("docx", "html", "json", "page", "pdf", "rich")
 """The formats that have nothing to write before the end."""
 QUIET_UNTIL_THE_END = (*AT_THE_END, "markdown", "text")
 """Likewise unless they stream: a live view may be drawn meanwhile."""

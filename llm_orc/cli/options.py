@@ -42,7 +42,7 @@ Format = Annotated[
     typer.Option(
         "--output-format",
         metavar="FORMAT",
-        help="rich (on a terminal), text (in a pipe), markdown, html, json, jsonl, or a .j2 file.",
+        help="rich (on a terminal), text (in a pipe), markdown, html, docx, pdf, json, jsonl, or a .j2 file.",
         autocompletion=formats,
     ),
 ]
@@ -52,10 +52,10 @@ Output = Annotated[
         "--output",
         "-o",
         metavar="FILE",
-        help="Write the result to a file; its ending says how: .md, .html, .json, .jsonl, .txt.",
+        help="Write the result to a file; its ending says how: .md, .html, .docx, .pdf, .json, .jsonl, .txt.",
     ),
 ]
-Css = Annotated[str | None, typer.Option("--css", metavar="FILE", help="A style sheet for the HTML page, after its own.")]
+Css = Annotated[str | None, typer.Option("--css", metavar="FILE", help="A style sheet for html and pdf, after its own.")]
 Force = Annotated[bool, typer.Option("--force", help="With -o: replace the file.")]
 Verbose = Annotated[
     int,

@@ -9,15 +9,17 @@ from llm_orc.cli.terminal import Terminal, reason
 from llm_orc.domain.problem import Place, Problem, ProblemError
 from llm_orc.render.formats import Format, Paper, open_format
 
-PAGES = ("html",)
+PAGES = ("html", "pdf")
 """The formats that a style sheet goes with."""
 BY_ENDING = {
+    ".docx": "docx",
     ".htm": "html",
     ".html": "html",
     ".json": "json",
     ".jsonl": "jsonl",
     ".markdown": "markdown",
     ".md": "markdown",
+    ".pdf": "pdf",
     ".txt": "text",
 }
 
@@ -31,10 +33,10 @@ class Target:
     """None is stdout."""
     named: str = ""
     """The file as it was named."""
-    _pieces: list[str] = field(default_factory=list)
+    _pieces: list[str | bytes] = field(default_factory=list)
 
     @property
-    def write(self) -> Callable[[str], None]:
+    def write(self) -> Callable[[str | bytes], None]:
         """What takes text: at once on stdout, kept until the end for a file."""
         return self.terminal.answer if self.file is None else self._pieces.append
 
@@ -52,11 +54,11 @@ class Target:
         """Write the file. Where that fails the result goes to stdout, and ProblemError is raised."""
         if self.file is None:
             return
-        text = "".join(self._pieces)
+        raw = b"".join(piece if isinstance(piece, bytes) else piece.encode(errors="replace") for piece in self._pieces)
         try:
-            _write(self.file, text)
+            _write(self.file, raw)
         except OSError as error:
-            self.terminal.answer(text)
+            self.terminal.answer(raw)
             raise ProblemError(Problem(f"cannot be written: {reason(error)}", Place(self.named), "the result is on stdout")) from None
         self.terminal.say(f"wrote {self.named}\n")
 
@@ -83,7 +85,7 @@ def format_of(target: Target, flag: str | None, *others: str | None) -> str:
 def style_sheet(terminal: Terminal, named: str, chosen: str) -> str:
     """What `--css` names; raises ProblemError."""
     if chosen not in PAGES:
-        raise ProblemError(Problem(f"--css does nothing with the format '{chosen}'", hint="it goes with html: -o FILE.html"))
+        raise ProblemError(Problem(f"--css does nothing with the format '{chosen}'", hint="it goes with pages: -o FILE.html, -o FILE.pdf"))
     try:
         return (terminal.where.cwd / named).read_text(encoding="utf-8")
     except UnicodeDecodeError:
@@ -118,9 +120,8 @@ def _cannot_be_written(file: Path, named: str, *, force: bool) -> Problem | None
         return Problem(f"cannot be a file: {reason(error) if isinstance(error, OSError) else 'no file has such a name'}", place)
 
 
-def _write(file: Path, text: str) -> None:
+def _write(file: Path, raw: bytes) -> None:
     """Replace the file at once; a pipe or a device is written to as it is. Raises OSError."""
-    raw = text.encode(errors="replace")
     real = Path(os.path.realpath(file))  # Path.resolve raises where links lead in a circle
     if real.exists() and not real.is_file():
         real.write_bytes(raw)

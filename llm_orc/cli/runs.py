@@ -207,7 +207,7 @@ def export(
         typer.Option(
             "--output-format",
             metavar="FORMAT",
-            help="json, page, html, text, markdown, rich, jsonl, or a .j2 file.",
+            help="json, page, html, docx, pdf, text, markdown, rich, jsonl, or a .j2 file.",
             autocompletion=formats,
         ),
     ] = None,

@@ -124,7 +124,7 @@ def _problems_of(read: "Callable[[], Found]") -> Iterable[Problem]:
     return (*plan.warnings, *map(_as_warning, plan.untrusted))
 
 
-def _nowhere(text: str) -> None:
+def _nowhere(text: str | bytes) -> None:
     """Takes what nobody reads."""
 
 

@@ -3,6 +3,7 @@
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Protocol
 
 from llm_orc.domain.event import Happening
@@ -16,11 +17,13 @@ if TYPE_CHECKING:
 GROUP = "llm_orc.formats"
 """The entry point group for formats of others."""
 FORMATS = {
+    "docx": "llm_orc.render.docx:Docx",
     "html": "llm_orc.render.html:Html",
     "json": "llm_orc.render.json:Json",
     "jsonl": "llm_orc.render.jsonl:JsonLines",
     "markdown": "llm_orc.render.text:Text",
     "page": "llm_orc.render.run_page:RunPage",
+    "pdf": "llm_orc.render.pdf:Pdf",
     "rich": "llm_orc.render.rich:Rich",
     "text": "llm_orc.render.text:Text",
 }
@@ -31,8 +34,8 @@ TEMPLATE_SUFFIX = ".j2"
 class Paper:
     """What a format writes on."""
 
-    write: Callable[[str], None]
-    """Takes text, and lets it out at once."""
+    write: Callable[[str | bytes], None]
+    """Takes text, or the bytes of what is none, and lets it out at once."""
     plan: "Plan | None"
     """None of a run that is kept without it."""
     stream: bool = False
@@ -72,6 +75,14 @@ def open_format(name: str, paper: Paper) -> Format:
 
         return Template(name, paper)
     return _plugin(name, paper)
+
+
+def needs(name: str, module: str, paper: Paper) -> None:
+    """Raise ProblemError where the format `name` lacks the package that it is made with, or would be written to a terminal."""
+    if find_spec(module) is None:
+        raise ProblemError(Problem(f"the format '{name}' needs the extra 'documents'", hint="pip install 'llm-orc[documents]'"))
+    if paper.width is not None:
+        raise ProblemError(Problem(f"the format '{name}' is nothing that a terminal can show", hint=f"name a file for it: -o FILE.{name}"))
 
 
 def _plugin(name: str, paper: Paper) -> Format:

@@ -71,14 +71,14 @@ def one_agent(text: str, **reply: Any) -> tuple[Happening, ...]:
 class Sheet:
     """What was written, piece by piece."""
 
-    pieces: list[str] = field(default_factory=list)
+    pieces: list[str | bytes] = field(default_factory=list)
 
-    def __call__(self, text: str) -> None:
+    def __call__(self, text: str | bytes) -> None:
         self.pieces.append(text)
 
     @property
     def text(self) -> str:
-        return "".join(self.pieces)
+        return "".join(piece for piece in self.pieces if isinstance(piece, str))
 
 
 def paper(plan: Plan | None = None, **keys: Any) -> tuple[Paper, Sheet]:

@@ -124,7 +124,7 @@ def test_a_run_that_is_kept_is_written_again_without_asking(project: NewProject)
     [
         (
             ("--css", "own.css"),
-            "error: --css does nothing with the format 'text'\nhint: it goes with html: -o FILE.html\n",
+            "error: --css does nothing with the format 'text'\nhint: it goes with pages: -o FILE.html, -o FILE.pdf\n",
         ),
         (("--css", "none.css", "--output-format", "html"), "none.css: cannot be read: no such file or directory\n"),
         (("--css", ".", "--output-format", "html"), ".: cannot be read: is a directory\n"),
