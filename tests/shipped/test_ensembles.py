@@ -79,7 +79,7 @@ RUNS = {
     "examples/variables": ("you", r"^Hello, you!\s*$"),
     "examples/when": ("a b c", r"^Short: 3 different words\.\s*$"),
 }
-ASKS = ["examples/requires", "fix-file"]
+ASKS = ["examples/requires", "fix-file", "plan-and-do"]
 """Those that only a true model will do for; each has a test of its own."""
 
 
