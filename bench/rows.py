@@ -6,7 +6,7 @@ from dataclasses import replace
 from bench.graphs import Graph, as_yaml, chain, critical_path, skewed, tangled, wide
 from bench.providers import PROVIDER_ROWS
 from bench.results import Result
-from bench.samples import Command, Sample, median, printed_facts
+from bench.samples import BrokenRunError, Command, Sample, median, printed_facts
 from bench.taken import Row, Taken, all_well, held
 from bench.workshop import Workshop
 
@@ -166,6 +166,23 @@ def store(at: Workshop) -> list[Result]:
     return [held(result, at, Taken(command, ours, floor, beside))]
 
 
+def cached(at: Workshop) -> list[Result]:
+    """What 1,000 agents add to a run whose replies are all there already, against reading as many rows of a table."""
+    commands = [at.ensemble(f"cached{count}", as_yaml(f"cached{count}", wide(count, 0.1)), *CACHED) for count in (1, 1_000)]
+    for command in commands:
+        all_well([at.run(command)])
+    floor = at.floor("found.py", str(at.project / ".llm-orc/store"), read=True)
+    single, ours, beside = at.in_turn(*commands, floor, times=5)
+    last = at.run(commands[1])
+    all_well([*ours, last])
+    if last.facts["peak"]:
+        raise BrokenRunError(f"{last.facts['peak']:g} calls were made at once for replies that are kept")
+    note = f"no calls; {median(ours):.2f} s in all; finding {median(beside, 'rows'):.0f} replies by their keys takes {median(beside):.2f} s"
+    value = (median(ours, "cpu") - median(single, "cpu")) / 999 * 1000
+    result = Result("cache", "re-run of 1,000 agents from the cache: CPU per agent", 1.0, "ms", value, tolerance=0.3, note=note)
+    return [held(result, at, Taken(commands[1], ours, floor, beside))]
+
+
 def goes_on(at: Workshop) -> list[Result]:
     """What 10,000 nodes that stand add to going on with a run, against reading what was kept of them."""
     commands = {count: _begun(at, count) for count in (1, 10_000)}
@@ -201,6 +218,7 @@ def listing(at: Workshop) -> list[Result]:
     return [held(result, at, Taken(every, ours, floor, beside))]
 
 
+CACHED = "--cache", "--output-format", "json"
 ROWS: Mapping[str, Row] = {
     "version": start("version", 1.3, "start.py", "--version"),
     "help": start("help", 1.3, "start.py", "--help"),
@@ -218,5 +236,6 @@ ROWS: Mapping[str, Row] = {
     "store": store,
     "resume": goes_on,
     "runs-list": listing,
+    "cache": cached,
     **PROVIDER_ROWS,
 }

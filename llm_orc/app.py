@@ -46,6 +46,7 @@ from llm_orc.models.registry import Models
 if TYPE_CHECKING:
     from llm_orc.credentials.index import Store
     from llm_orc.credentials.keychain import Keychain
+    from llm_orc.domain.foresight import Foresight
     from llm_orc.domain.reuse import Replies
     from llm_orc.engine.chat import Talk, Turn
     from llm_orc.engine.open_run import Talk as OpenTalk
@@ -294,6 +295,14 @@ class Session:
         if (self.kept is None or self.kept.store is None) and self._reuses():
             hint = "they are kept in the store, with the runs: leave out --no-store and store: off"
             yield Problem("replies are reused within this run only", hint="" if self.kept else hint, warning=True)
+
+    async def foresee(self, text: str, replies: "Replies") -> "Foresight | None":
+        """How far these replies reach into a run on this text; None where none may be used again. Nothing is asked, run or written."""
+        if not self._reuses(drafts=True):
+            return None
+        from llm_orc.engine.foresight import foresee  # only who looks ahead needs it
+
+        return await foresee(self.plan, text, self._means(stream=False, shown="", keep=None, replies=replies))
 
     def _means(self, *, stream: bool, shown: str, keep: Keep | None, replies: "Replies | None") -> Means:
         reuse = None

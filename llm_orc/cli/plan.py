@@ -1,6 +1,7 @@
 """`llm-orc plan`: what an ensemble would do."""
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -8,7 +9,7 @@ import typer
 from llm_orc.cli.commands import app as new_app
 from llm_orc.cli.commands import examples
 from llm_orc.cli.options import Attach, Cache, Ensemble, Files, Json, MaxCost, MaxParallel, NoDeps, Only, Profiles, Var, refuse_empty
-from llm_orc.domain.problem import ProblemError
+from llm_orc.domain.problem import Problem, ProblemError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from llm_orc.app import Session
     from llm_orc.cli.terminal import Terminal
     from llm_orc.config.layers import Layers
+    from llm_orc.domain.foresight import Foresight
     from llm_orc.domain.plan import Plan
     from llm_orc.domain.profile import Profile
     from llm_orc.models.auto import Choice
@@ -67,7 +69,7 @@ def _print(terminal: "Terminal", layers: "Layers", planned: "Plan", given: str |
     from llm_orc.render.json import to_json
     from llm_orc.render.plan import Settled, plan_document, plan_text
 
-    session, choices = asyncio.run(_settled(layers, planned))
+    session, choices, foresight = asyncio.run(_settled(terminal, layers, planned, given))
     reasons = [(answering(choice, planned), choice.why) for choice in choices]
 
     def destination(profile: "Profile") -> str:
@@ -76,7 +78,13 @@ def _print(terminal: "Terminal", layers: "Layers", planned: "Plan", given: str |
     def why(profile: "Profile") -> str:
         return next((why for answers, why in reasons if answers(profile)), "")
 
-    settled = Settled(destination, why, bound_of(session, given or planned.ensemble.default_task))
+    cost = bound_of(session, given or planned.ensemble.default_task)
+    if foresight is not None:
+        from llm_orc.domain.foresight import needs_nothing, place_of
+
+        known = {place for place, found in foresight.items() if needs_nothing(found)}
+        cost = cost.without(lambda agent: place_of(agent) in known)
+    settled = Settled(destination, why, cost, layers.settings.cache, foresight)
     if json:
         terminal.answer(to_json(plan_document(session.plan, settled, given), indent=2) + "\n")
     else:
@@ -84,8 +92,10 @@ def _print(terminal: "Terminal", layers: "Layers", planned: "Plan", given: str |
         terminal.answer(plan_text(session.plan, settled, given, verbose=verbose, color=stdout.color, width=stdout.width))
 
 
-async def _settled(layers: "Layers", planned: "Plan") -> "tuple[Session, Sequence[Choice]]":
-    """A closed session whose plan names the models that would answer, as far as some can be reached; and why those."""
+async def _settled(
+    terminal: "Terminal", layers: "Layers", planned: "Plan", given: str | None
+) -> "tuple[Session, Sequence[Choice], Foresight | None]":
+    """A closed session whose plan names the models that would answer, as far as some can be reached; why those; what is there already."""
     from llm_orc.app import Session
 
     async with Session(layers, planned) as session:
@@ -94,4 +104,30 @@ async def _settled(layers: "Layers", planned: "Plan") -> "tuple[Session, Sequenc
         except ProblemError:
             session.offline = True  # then it is no problem that there is none; what else is wrong is raised again
             choices = await session.settle()
-    return session, choices
+        return session, choices, await _foreseen(terminal, session, given or planned.ensemble.default_task or "")
+
+
+async def _foreseen(terminal: "Terminal", session: "Session", text: str) -> "Foresight | None":
+    """What of a run on this text is there already; None where nobody could know, or nothing is to be used again."""
+    plan, settings = session.plan, session.layers.settings
+    if not plan.reuses(usually=settings.cache, drafts=True) or (plan.reads_input() and not (text.strip() or plan.attached)):
+        return None
+    from llm_orc.cli.planning import warn
+    from llm_orc.config.keeping import store_folder
+    from llm_orc.domain.reuse import Unkept
+    from llm_orc.store.places import FILE
+    from llm_orc.store.replies import SeenReplies
+    from llm_orc.store.runs import Store
+
+    warnings: list[Problem] = []
+    try:
+        folder = store_folder(session.layers)
+        if settings.store == "off" or not (folder / FILE).exists():
+            return await session.foresee(text, Unkept())
+        with Store.open(folder, make=False) as store:
+            return await session.foresee(text, SeenReplies(store, "", plan.ensemble.name, warnings.append))
+    except ProblemError as error:
+        warnings += (replace(each, warning=True) for each in error.problems)
+        return await session.foresee(text, Unkept())
+    finally:
+        warn(terminal, warnings)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from math import inf
 from typing import NamedTuple
@@ -82,6 +82,11 @@ class Bound:
     def of(self, uses: Callable[[Profile], bool]) -> "Bound":
         """The part that is spent on these profiles."""
         return Bound(tuple(share for share in self.shares if uses(share.profile)), self.max_cost)
+
+    def without(self, reused: Callable[[str], bool]) -> "Bound":
+        """What is left where nothing is sent for these agents."""
+        left = (share._replace(once=0.0, most=0.0, why="") if reused(share.agent) else share for share in self.shares)
+        return replace(self, shares=tuple(left))
 
     def _capped(self, dollars: float) -> float:
         return dollars if self.max_cost is None else min(dollars, self.max_cost)

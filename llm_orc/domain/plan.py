@@ -6,7 +6,7 @@ from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
 from llm_orc.domain.context import Context
-from llm_orc.domain.ensemble import SYNTHESIS, Agent, AgentSynthesis, Ensemble, ModelAgent, Retry
+from llm_orc.domain.ensemble import SYNTHESIS, Agent, AgentSynthesis, Ensemble, ModelAgent, Retry, Running
 from llm_orc.domain.fan_out import FanOut
 from llm_orc.domain.files import Files
 from llm_orc.domain.message import Attachment, Outcome
@@ -164,6 +164,14 @@ class PlannedAgent:
             return None
         return fan_out.measure
 
+    def reuses(self, *, usually: bool) -> bool:
+        """Whether a reply to it may be used again, `usually` where nothing is said of it."""
+        asked = (self.profile, *(variant.profile for variant in self.variants), *self.fallbacks)
+        said = [profile.cache for profile in asked if profile]
+        if isinstance(self.agent, Running) and self.agent.pure:
+            said.append(self.agent.cache)
+        return any(usually if each is None else each for each in said)
+
     @property
     def required(self) -> int:
         """How many direct dependencies must have succeeded."""
@@ -301,14 +309,11 @@ class Plan:
 
     def reuses(self, *, usually: bool, drafts: bool = False) -> bool:
         """Whether any reply may be used again, `usually` where nothing is said of it; `drafts`: or nobody knows before the run."""
-        if any(usually if each.cache is None else each.cache for each in self.profiles()):
-            return True
         for planned in self.agents.values():
-            said: bool | None = getattr(planned.agent, "cache", None)
-            if getattr(planned.agent, "pure", False) and (usually if said is None else said):
-                return True
             children = (planned.child, *(variant.child for variant in planned.variants))
-            if (drafts and planned.draft) or any(child.reuses(usually=usually, drafts=drafts) for child in children if child):
+            if planned.reuses(usually=usually) or (drafts and planned.draft):
+                return True
+            if any(child.reuses(usually=usually, drafts=drafts) for child in children if child):
                 return True
         return False
 

@@ -9,6 +9,8 @@ from llm_orc.domain.message import Attachment, Message, Reply, Request
 
 Parts = Mapping[str, str]
 """What a call is made of, by names for people, each as the SHA-256 of its canonical JSON."""
+SAME = "an equal call"
+"""What a node waits for whose reply another one has asked for."""
 PARAMETERS = ("temperature", "max_tokens", "top_p", "seed", "stop")
 """Of a profile, those that reach the model, besides its options; its limits, retries, timeouts and keys do not."""
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from functools import partial
+from sys import maxsize
 from typing import Any, TypeVar
 
 from llm_orc.domain.fan_out import FanOut
@@ -115,6 +116,8 @@ def _head(text: str) -> str:
 
 def width_of(planned: PlannedAgent, places: Iterable[Place], means: Means) -> int:
     """How many children are open at once: no more than the narrowest bound they all have to pass."""
+    if means.bounds.closed:
+        return maxsize  # none of them costs anything
     own = planned.agent.fan_out.max_parallel if isinstance(planned.agent.fan_out, FanOut) else None
     if own is not None:
         return own

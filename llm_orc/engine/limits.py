@@ -23,6 +23,9 @@ class Wish(NamedTuple):
 class Bounds:
     """The bounds that belong to this machine and to the servers it talks to: shared by every run of this process, in whatever thread."""
 
+    closed = False
+    """Whether they let nothing through."""
+
     def __init__(self, programs: int) -> None:
         self.programs = Slots("programs", programs)
         self._endpoints: dict[str, Slots] = {}

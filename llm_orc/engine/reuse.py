@@ -26,14 +26,12 @@ from llm_orc.domain.message import NO_USAGE, Ask, FailedError, Kind, Reply, Requ
 from llm_orc.domain.model import ModelCard
 from llm_orc.domain.plan import PlannedAgent
 from llm_orc.domain.profile import Endpoint
-from llm_orc.domain.reuse import Parts, Replies, changed, hashed, key_of, parts_of
+from llm_orc.domain.reuse import SAME, Parts, Replies, changed, hashed, key_of, parts_of
 from llm_orc.engine.limits import Watches
 
 if TYPE_CHECKING:
     from llm_orc.engine.asks import Turn
 
-SAME = "an equal call"
-"""What a node waits for whose reply another one has asked for."""
 Lasting = Callable[[Reply], bool]
 
 
@@ -51,9 +49,7 @@ class Asker:
 
     def begin(self) -> None:
         """Tell, once, that its call goes on."""
-        if not self.turn.begun:
-            self.turn.begun = True
-            self.say(self.turn.began)
+        self.turn.begin(self.say)
 
 
 class Reuse:

@@ -10,6 +10,7 @@ from llm_orc.domain.bound import Bound
 from llm_orc.domain.context import Context
 from llm_orc.domain.ensemble import Agent, CommandAgent, DocumentSynthesis, EnsembleAgent, ModelAgent, ScriptAgent
 from llm_orc.domain.fan_out import FanOut
+from llm_orc.domain.foresight import Foreseen, Foresight
 from llm_orc.domain.media import pixels
 from llm_orc.domain.message import Attachment
 from llm_orc.domain.plan import Plan, PlannedAgent
@@ -19,6 +20,7 @@ from llm_orc.domain.prompt import Template
 from llm_orc.render.cost import cost_document, whole_cost_text
 from llm_orc.render.json import plain, to_json
 from llm_orc.render.preview import preview
+from llm_orc.render.reuse import cache_document, cache_text
 from llm_orc.render.safe import harmless, one_line
 from llm_orc.render.words import counted, folded, ink, size_text
 
@@ -41,6 +43,20 @@ class Settled:
     why: Why = lambda _: ""
     cost: Bound | None = None
     """Of the whole run."""
+    usually: bool = False
+    """Whether replies are used again where nothing says so or not."""
+    foresight: Foresight | None = None
+    """What will be used again, where somebody could know."""
+    within: str = ""
+    """The place of the agent that runs this plan, with a slash."""
+
+    def below(self, name: str) -> "Settled":
+        """The same of a child run of this agent."""
+        return replace(self, cost=None, within=f"{self.within}{name}/")
+
+    def found(self, name: str) -> tuple[Foreseen, ...] | None:
+        """What is known of the reply of an agent; None where nobody could know."""
+        return None if self.foresight is None else self.foresight.get(f"{self.within}{name}", ())
 
 
 def plan_document(plan: Plan, settled: Settled, input: str | None = None) -> dict[str, Any]:
@@ -86,7 +102,8 @@ def _agent(planned: PlannedAgent, plan: Plan, settled: Settled, input: str | Non
         "input_key": agent.input_key,
         "prompt": preview(planned, plan, input),
         "unused": list(planned.unused),
-        "children": [plan_document(child, replace(settled, cost=None)) for child in _children(planned)],
+        "cache": cache_document(settled.found(agent.name)) if planned.reuses(usually=settled.usually) else None,
+        "children": [plan_document(child, settled.below(agent.name)) for child in _children(planned)],
     }
 
 
@@ -217,7 +234,7 @@ class _Sheet:
             first, *rest = self._cut(list(self._wrapped(harmless(text).rstrip("\n"))))
             yield f"  {self._ink(f'{key:<8}', 'dim')}  {first}"
             yield from (f"            {line}" for line in rest)
-        nested = replace(self, settled=replace(self.settled, cost=None), width=self.width and self.width - 4)
+        nested = replace(self, settled=self.settled.below(agent.name), width=self.width and self.width - 4)
         for child in _children(planned):
             for line in nested.lines(child, None):
                 yield f"  {self._ink('|', 'dim')} {line}"
@@ -252,6 +269,8 @@ class _Sheet:
         text = preview(planned, plan, input)
         if text is not None:
             yield ("stdin" if isinstance(agent, CommandAgent) else "input" if isinstance(agent, EnsembleAgent) else "prompt"), text
+        if planned.reuses(usually=self.settled.usually):
+            yield "cache", cache_text(planned, self.settled.found(agent.name))
         if planned.unused:
             yield "unused", f"{', '.join(planned.unused)}: not in the prompt"
 

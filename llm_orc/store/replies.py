@@ -144,6 +144,16 @@ class KeptReplies:
         self._warn(replace(problem, what=f"{problem.what}: replies are reused within this run only"))
 
 
+class SeenReplies(KeptReplies):
+    """The same, looked at from outside: nothing is kept."""
+
+    def keep(self, key: str, parts: Parts, reply: Reply, node: str) -> None:
+        """There is no run that it would be kept for."""
+
+    def use(self, key: str, node: str) -> None:
+        """Likewise."""
+
+
 def _lasts(reply: Reply) -> bool:
     """Whether it is the same when it is read again: no secret is kept, nor a value that JSON does not know."""
     text = text_of({_REPLY: record_of_reply(replace(reply, value=None))})

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import sqlite3
 
 from tests.library.cached import CHAIN, ONE, made
 from tests.project import NewProject
@@ -89,3 +90,34 @@ def test_a_broken_store_is_a_warning(project: NewProject, openai_server: NewServ
     assert (outcome.out, outcome.code) == ("fine\n", 0)
     assert "this run is not kept" in outcome.err
     assert "warning: replies are reused within this run only\n" in outcome.err
+
+
+def cached(out: str) -> list[str]:
+    """What a plan says of each agent's reply."""
+    return [line.partition("cache")[2].strip() for line in out.splitlines() if line.strip().startswith("cache ")]
+
+
+def test_a_plan_says_what_will_be_reused_and_what_changed(project: NewProject, openai_server: NewServer) -> None:
+    server = openai_server({"": "the same"})
+    here = made(project, server, CHAIN)
+    assert cached(here.run("plan", "own", "hello").out) == ["asked: nothing like it is kept", "not known yet: waits for first"]
+    assert not (here.path / ".llm-orc/store").exists()
+    here.run("invoke", "own", "hello")
+    assert cached(here.run("plan", "own", "hello").out) == ["reused", "reused"]
+    assert "cost  $0\n" in here.run("plan", "own", "hello").out
+    told = json.loads(here.run("plan", "own", "goodbye", "--json").out)
+    none = {"cached": 0, "shared": 0, "asked": 0, "unknown": 0, "changed": [], "waits_for": []}
+    assert [agent["cache"] for agent in told["agents"]] == [
+        {**none, "asked": 1, "changed": ["prompt"]},
+        {**none, "unknown": 1, "waits_for": ["first"]},
+    ]
+    assert cached(here.run("plan", "own").out) == ["not known: there is no input"] * 2
+    assert cached(here.run("plan", "own", "hello", "--no-cache").out) == []
+    assert len(server.chats) == 2, "a plan sends nothing"
+    with sqlite3.connect(here.path / ".llm-orc/store/store.db") as store:
+        assert store.execute("SELECT count(*) FROM runs").fetchone() == (1,), "and keeps nothing"
+    for file in (here.path / ".llm-orc/store").glob("store.db*"):
+        file.write_bytes(b"no database" * 500)
+    broken = here.run("plan", "own", "hello")
+    assert (broken.code, cached(broken.out)[0]) == (0, "asked: nothing like it is kept")
+    assert "store.db: warning: is broken" in broken.err

@@ -8,6 +8,7 @@ from typing import Any
 
 from llm_orc.domain.ensemble import Ensemble
 from llm_orc.domain.event import Cause, Happening
+from llm_orc.domain.foresight import Foresight
 from llm_orc.domain.message import Ask, FailedError, Failure, Kind, Reply, Request, Tell
 from llm_orc.domain.model import ModelCard
 from llm_orc.domain.past import NO_PAST, Past
@@ -17,6 +18,7 @@ from llm_orc.domain.profile import Endpoint, Profile
 from llm_orc.domain.resolve import resolve
 from llm_orc.domain.reuse import Replies
 from llm_orc.domain.run import Run, fold
+from llm_orc.engine.foresight import foresee
 from llm_orc.engine.limits import Bounds
 from llm_orc.engine.means import Means
 from llm_orc.engine.open_run import Talk
@@ -115,8 +117,25 @@ class Lab:
         stop: asyncio.Future[Cause] = loop.create_future()
         if stop_after is not None:
             loop.call_later(stop_after[0], stop.set_result, stop_after[1])
+        await perform(
+            plan, text, self._means(offline=offline), tell, run="r", past=Past.of(past) if past else NO_PAST, stop=stop, talk=talk
+        )
+        return run
+
+    def foreseen(self, ensemble: Mapping[str, Any], text: str = "input") -> Foresight:
+        """What is known before a run of the replies that it will use again."""
+        plan = resolve(Ensemble.model_validate({"name": "test", **ensemble}), self.profiles, self.ensembles)
+
+        async def looked() -> Foresight:
+            found = await foresee(plan, text, self._means())
+            assert asyncio.all_tasks() == {asyncio.current_task()}, "no task is left behind"
+            return found
+
+        return in_virtual_time(looked())
+
+    def _means(self, *, offline: bool = False) -> Means:
         ask: Ask = self.ask
-        means = Means(
+        return Means(
             lambda _: ask,
             lambda profile: self.at.get(profile.provider, self.endpoint),
             self.bounds,
@@ -126,13 +145,11 @@ class Lab:
             pricing=lambda profile: profile.price or self.pricing,
             card=lambda _: self.card,
             reachable=lambda profile: not offline and self.reachable(profile),
-            clock=loop.time,
+            clock=asyncio.get_running_loop().time,
             stream=bool(self.shown),
             shown=self.shown,
             reuse=Reuse(self.replies) if self.replies else None,
         )
-        await perform(plan, text, means, tell, run="r", past=Past.of(past) if past else NO_PAST, stop=stop, talk=talk)
-        return run
 
 
 def names(run: Run, status: str) -> set[str]:
