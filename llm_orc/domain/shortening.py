@@ -17,6 +17,8 @@ AROUND = 8 * TOKEN_BYTES
 """What stands round a message."""
 SHORT = 1_000
 """Characters up to which a text is never cut, and the first paragraph of an input is its task."""
+LEAST = 200
+"""What every summary may take."""
 MARK = 120
 """What stands where something was left out, or round a summary."""
 _JSON = ("{", "[", "`")
@@ -89,10 +91,9 @@ class Bounds:
         """What is summarised at once."""
         return Measure(max(self.room // 2 // TOKEN_BYTES, 1))
 
-    @property
-    def summary(self) -> int:
-        """How long the summary of a piece may be."""
-        return self.room // 8
+    def summary(self, size: int) -> int:
+        """How long the summary of a text of this size may be."""
+        return min(max(size // 4, LEAST), self.room // 8)
 
     def place(self, level: int) -> int:
         """What is kept free for what stands in place of the beginning of a text that may have so much in all."""
@@ -134,7 +135,7 @@ def shortened(messages: Sequence[Message], material: Sequence[Material], bounds:
     place = bounds.place(bounds.room) if between else 0
     room = bounds.room - size_of_all(system) - place
     if size_of_all(kept) > room:
-        room -= min(size_of_all(between), bounds.room // 4)
+        room -= min(size_of_all(between), bounds.room * 3 // 8)  # for a group that is still growing, and a half
     drafts = _fitted(kept, material, room, bounds)
     if drafts is None:
         return None
@@ -329,7 +330,7 @@ def _without_oldest(between: Sequence[Message], room: int, place: int, bounds: B
 
 
 def _groups(messages: Sequence[Message], bounds: Bounds) -> Iterator[list[Message]]:
-    most = bounds.piece.bytes if bounds.summarised else 0
+    most = bounds.room // 4 if bounds.summarised else 0
     group: list[Message] = []
     taken = 0
     for each in messages:

@@ -99,11 +99,10 @@ class Summarising:
     async def of(self, old: Old) -> str:
         """One summary of all its pieces, which is not longer than it may be: of many, that of their summaries. Raises FailedError."""
         room = old.room - MARK
-        most = min(self.bounds.summary, room)
-        texts = await self._all(old.pieces, most)
+        texts = await self._all(old.pieces, room)
         while len(texts) > 1 and size_of("\n\n".join(texts)) > room:
             groups = list(grouped(texts, self.bounds.piece))
-            made = iter(await self._all(["\n\n".join(group) for group in groups if len(group) > 1], most))
+            made = iter(await self._all(["\n\n".join(group) for group in groups if len(group) > 1], room))
             texts = [next(made) if len(group) > 1 else group[0] for group in groups]
         return "\n\n".join(texts)
 
@@ -125,6 +124,7 @@ class Summarising:
     async def _one(self, text: str, most: int) -> str:
         if not text.strip():
             return ""
+        most = min(self.bounds.summary(size_of(text)), most)
         task = cut(self.task, self.bounds.room // 8)
         please = _PLEASE.format(words=max(most // WORD, 10), task=task, text=text.strip("\n"))
         profile = self.request.profile.model_copy(update={"stop": None, "system_prompt": None})

@@ -109,6 +109,26 @@ def test_a_growing_conversation_makes_each_summary_once() -> None:
     assert len("".join(seen)) < size_of_all(chat), "nothing was summarised twice"
 
 
+def test_a_long_first_message_leaves_room_for_what_was_said_since_and_is_cut_at_few_places() -> None:
+    bounds = Bounds(16_000, 2, summarised=True)
+    places: set[int] = set()
+    groups: dict[str, None] = {}
+    chat = [Message("user", "Read this.\n\n" + "A sentence. " * 20_000)]
+    for turn in range(20):
+        chat += [Message("assistant", f"<reply {turn}> " + "word " * 100), Message("user", f"<turn {turn}> " + "more " * 100)]
+        drafts = shortened(chat, (), bounds)
+        assert drafts is not None
+        first, *others = olds_of(drafts)
+        groups |= dict.fromkeys(piece for old in others for piece in old.pieces)
+        assert first.room >= 2 * MARK, "a summary has its place"
+        places.add(sum(map(len, first.pieces)))
+        said = "".join(each.text for each in written(drafts, (old.mark for old in olds_of(drafts))))
+        assert all(f"<turn {number}>" in said for number in range(max(turn - 2, 0), turn + 1))
+    assert max(map(len, groups)) <= 4_000
+    assert len(groups) <= 6, "nor is what was said since"
+    assert len(places) <= 5, "so that its end is not summarised anew in each turn"
+
+
 LONG = "Once upon a time. " * 200
 REPLY = "A reply of an agent.\n" * 100
 
