@@ -27,6 +27,7 @@ from llm_orc.domain.event import (
     RunEnded,
     RunStarted,
     Sent,
+    Shortened,
     Skipped,
     Started,
     Submitted,
@@ -202,6 +203,11 @@ def _reuses(event: Reused, _: Run) -> Said:
     return f"has a kept reply: {tokens(event.usage)}".rstrip(": "), {"model": event.model, "tokens_saved": event.usage.total}
 
 
+def _shortens(event: Shortened, _: Run) -> Said:
+    details = {"policy": event.policy, "before": event.before, "after": event.after, "room": event.room}
+    return f"has room for {event.room:,} tokens: {event.before:,} become {event.after:,} ({event.policy})", details
+
+
 def _by_name(event: Happening, _: Run) -> Said:
     return name_of(event).replace("_", " "), {}
 
@@ -216,6 +222,7 @@ _WORDS: Mapping[type, tuple[int, Callable[[Any, Run], Said]]] = {
     Sent: (logging.DEBUG, _sends),
     Received: (logging.DEBUG, _receives),
     Reused: (logging.INFO, _reuses),
+    Shortened: (logging.INFO, _shortens),
     Missed: (logging.DEBUG, lambda event, _: (f"asks anew, changed: {', '.join(event.changed)}", {"changed": event.changed})),
     Loading: (logging.DEBUG, lambda event, _: (f"waits until {event.model} is loaded", {"model": event.model})),
     Loaded: (logging.DEBUG, lambda _, __: ("the model is loaded", {})),

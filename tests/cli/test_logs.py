@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.cli.test_main import modules_loaded_by
 from tests.project import NewProject, Project
 from tests.servers.fixtures import NewServer
 
@@ -124,3 +125,9 @@ def test_an_interrupted_run_is_logged_to_its_end(project: NewProject) -> None:
     process.communicate(timeout=60)
     last = lines(here.path / "log")[-1]
     assert (last["event"], last["status"], last["cause"], last["level"]) == ("run_ended", "cancelled", "interrupt", "warning")
+
+
+def test_who_asks_for_no_log_pays_for_none(project: NewProject) -> None:
+    loaded = modules_loaded_by(project(), "invoke", "examples/defaults")
+    assert "llm_orc.engine.perform" in loaded
+    assert loaded & {"llm_orc.cli.logged", "llm_orc.library.logs", "llm_orc.render.log", "llm_orc.engine.artifacts"} == set()

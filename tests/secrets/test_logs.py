@@ -192,6 +192,16 @@ def test_no_log_of_ours_holds_a_key_that_is_in_use(here: Project) -> None:
     assert leaks(outcome) == []
 
 
+def test_what_the_libraries_below_us_warn_of_is_in_the_log_alone(here: Project) -> None:
+    env = plug(here, "logs")
+    here.write("~/plug/plug.py", PLUGIN.replace('getLogger("plug")', 'getLogger("httpx.of_ours")'))
+    quiet = here.run("invoke", "all", "hello", env=env)
+    logged = here.run("invoke", "all", "hello", "--log-file", "log", env=env)
+
+    assert "key" not in quiet.err + logged.err
+    assert '"logger": "httpx.of_ours"' in (here.path / "log").read_text()
+
+
 def test_the_search_sees_a_key_in_a_log_of_ours(here: Project) -> None:
     env = plug(here, "logs")
     here.write("~/plug/plug.py", PLUGIN.replace('"key %s", key', '"key %s", os.environ["HF_TOKEN"]'))
