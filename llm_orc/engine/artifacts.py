@@ -4,15 +4,15 @@ import asyncio
 import os
 import stat
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from secrets import token_hex
 
 from llm_orc.domain.event import Produced, Warned
 from llm_orc.domain.message import Tell
 from llm_orc.domain.problem import ProblemError
 from llm_orc.domain.secret import LONG, holds_secret
+from llm_orc.engine.bench import Bench, emptied
 from llm_orc.engine.means import Keep
 
 VARIABLE = "LLM_ORC_ARTIFACTS"
@@ -32,23 +32,26 @@ _CHUNK = 1 << 20
 _HEAD = 1 << 16
 _OVERLAP = 2_000
 """Characters in which a key would stand on two chunks."""
+_BENCHES: dict[Path, Bench] = {}
+"""Of this process, by the folder for what is temporary."""
 _NOT_KEPT = "nothing of this run is kept"
 
 
 @asynccontextmanager
 async def folder_of(node: str, env: Mapping[str, str], keep: Keep | None, tell: Tell) -> AsyncIterator[Mapping[str, str]]:
     """The environment with a fresh folder for a program; what it leaves there is kept and told of when it has ended."""
-    folder = Path(env.get("TMPDIR") or "/tmp") / f"llm-orc-{token_hex(8)}"  # noqa: S108 - a new folder that only we may enter
-    try:
-        folder.mkdir(mode=0o700)
-    except OSError:
-        tell(Warned(node, f"has no folder for artifacts: {folder.parent} cannot be written"))
-        yield env
-        return
-    try:
-        yield {**env, VARIABLE: str(folder)}
-    finally:
-        await _emptied(_Taking(node, keep), folder, tell)
+    parent = Path(env.get("TMPDIR") or "/tmp")  # noqa: S108 - in it a new folder that only we may enter
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(_BENCHES.setdefault(parent, Bench(parent)).folder())
+        except OSError:
+            tell(Warned(node, f"has no folder for artifacts: {parent} cannot be written"))
+            yield env
+            return
+        try:
+            yield {**env, VARIABLE: str(folder)}
+        finally:
+            await _emptied(_Taking(node, keep), folder, tell)
 
 
 async def _emptied(taking: "_Taking", folder: Path, tell: Tell) -> None:
@@ -103,12 +106,9 @@ class _Taking:
 
     def all_of(self, folder: Path) -> None:
         """Take every file, and remove the folder."""
-        import shutil  # most programs leave nothing
-
         for name, file in self._files(folder):
             self._take(name, file)
-        with suppress(RecursionError):
-            shutil.rmtree(folder, ignore_errors=True)
+        emptied(folder)
 
     def _files(self, folder: Path, below: str = "") -> Iterator[tuple[str, Path]]:
         """Whatever is no folder, by its name."""

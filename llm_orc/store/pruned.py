@@ -1,12 +1,16 @@
 """Forgetting whole runs, so that what is left of a run always hangs together."""
 
+import sqlite3
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from llm_orc.domain.keeping import seconds_of
 from llm_orc.domain.kept import KeptRun
+from llm_orc.domain.problem import Place, Problem, ProblemError
 from llm_orc.store.pages import Sought, listed
 from llm_orc.store.runs import Store
+from llm_orc.store.trouble import is_full
 
 _TABLES = ("events", "nodes", "edges", "texts", "artifacts", "uses")
 _REPLIES = "SELECT coalesce(sum(length(reply)), 0) FROM replies WHERE key IN (SELECT key FROM uses WHERE run = ?)"
@@ -72,18 +76,46 @@ def size_of(store: Store, run_id: str) -> int:
 def prune(store: Store, runs: list[KeptRun], *, shrink: bool = True) -> None:
     """Forget these runs, and the replies and texts that no other needs; `shrink` gives the room back to the disk. Raises ProblemError."""
     with store.asked():
-        numbers = [(store.number(run.id),) for run in runs]
-        with store.alone():
-            for table in _TABLES:
-                store.connection.executemany(f"DELETE FROM {table} WHERE run = ?", numbers)  # noqa: S608 - our own words
-            store.connection.executemany("DELETE FROM runs WHERE number = ?", numbers)
-        with store.alone():  # so that nobody takes a text for kept that is just removed
-            for unused in _UNUSED:
-                store.connection.execute(unused)
-            needed = {name for (name,) in store.connection.execute(_NEEDED)}
-            store.texts.sweep(needed)
+        numbers = [store.number(run.id) for run in runs]
+        if not _forgotten(store, numbers):
+            _make_room(store, numbers)
+            if not _forgotten(store, numbers):
+                hint = "free some space on it by other means"
+                raise ProblemError(Problem("the disk is too full even to forget a run", Place(str(store.folder)), hint))
         if shrink and runs:
-            store.connection.execute("VACUUM")
+            with suppress(sqlite3.OperationalError):  # it takes as much room again; what was forgotten is used anew in any case
+                store.connection.execute("VACUUM")
+
+
+def _forgotten(store: Store, numbers: list[int]) -> bool:
+    """Forget them; whether there was room enough to do that."""
+    try:
+        _forget(store, numbers)
+    except sqlite3.Error as error:
+        if is_full(error):
+            return False
+        raise
+    return True
+
+
+def _forget(store: Store, numbers: list[int]) -> None:
+    with store.alone():
+        for table in _TABLES:
+            store.connection.executemany(f"DELETE FROM {table} WHERE run = ?", ((number,) for number in numbers))  # noqa: S608 - our own words
+        store.connection.executemany("DELETE FROM runs WHERE number = ?", ((number,) for number in numbers))
+    with store.alone():  # so that nobody takes a text for kept that is just removed
+        for unused in _UNUSED:
+            store.connection.execute(unused)
+        needed = {name for (name,) in store.connection.execute(_NEEDED)}
+        store.texts.sweep(needed)
+
+
+def _make_room(store: Store, numbers: list[int]) -> None:
+    """Where the disk is full even forgetting needs room first: the texts that only these runs have go before the runs do."""
+    others = [number for (number,) in store.connection.execute("SELECT number FROM runs") if number not in numbers]
+    with store.alone():
+        needed = {name for number in others for (name,) in store.connection.execute(_NAMES, (number,) * 3)}
+        store.texts.sweep(needed)
 
 
 def pin(store: Store, run_id: str, *, pinned: bool) -> None:

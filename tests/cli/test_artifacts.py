@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -125,6 +126,31 @@ def test_it_is_kept_of_a_program_whose_time_is_up(here: Project, tmp_path: Path)
     assert here.run("invoke", "one", "x").code == 1
     assert left(here) == ["it/a text/plain 4"]
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_what_a_killed_one_left_behind_is_removed_by_the_next(here: Project, tmp_path: Path) -> None:
+    waits = "import time\nparent = os.getppid()\nwhile os.getppid() == parent: time.sleep(0.02)"
+    fill(here, one(f"(here / 'a').write_text('x'); (here / 'in').mkdir(); open('there', 'w')\n{waits}"))
+    here.write(".llm-orc/ensembles/quick.yaml", "agents: [{name: q, command: [cat]}]\n")
+    (tmp_path / "tmp/llm-orc-of-somebody").mkdir()
+
+    def started() -> subprocess.Popen[bytes]:
+        (here.path / "there").unlink(missing_ok=True)
+        process = here.start("invoke", "one", "x")
+        while not (here.path / "there").exists():
+            assert process.poll() is None
+        return process
+
+    killed = started()
+    killed.kill()
+    killed.communicate()
+    assert len(list((tmp_path / "tmp").iterdir())) == 2
+    alive = started()
+    assert here.run("invoke", "quick", "x").code == 0
+    assert [len(list(folder.rglob("a"))) for folder in (tmp_path / "tmp").iterdir() if "somebody" not in folder.name] == [1]
+    os.kill(alive.pid, signal.SIGINT)
+    alive.communicate(timeout=60)
+    assert [folder.name for folder in (tmp_path / "tmp").iterdir()] == ["llm-orc-of-somebody"]
 
 
 def test_it_is_kept_of_a_run_that_is_interrupted(here: Project, tmp_path: Path) -> None:
