@@ -128,6 +128,7 @@ class Lab:
 
         async def looked() -> Foresight:
             found = await foresee(plan, text, self._means())
+            assert asyncio.get_running_loop().time() < 1, "it is seen that nothing more will happen"
             assert asyncio.all_tasks() == {asyncio.current_task()}, "no task is left behind"
             return found
 

@@ -6,9 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm_orc.domain.ensemble import Ensemble
-from llm_orc.domain.foresight import Foreseen
+from llm_orc.domain.event import Answered, RunStarted, Started, Submitted
+from llm_orc.domain.foresight import Foreseen, has_settled
 from llm_orc.domain.message import Reply, Request, Tell
 from llm_orc.domain.reuse import Unkept
+from llm_orc.domain.run import Run, fold
 from tests.engine.runs import Lab
 from tests.engine.test_any_graph import Graph, graphs
 
@@ -63,11 +65,34 @@ def test_a_fan_out_is_looked_at_whole_however_narrow_it_is() -> None:
     assert it.foreseen({**items, "limits": {"max_parallel": 1}})["each"] == (Foreseen("cached"),) * 100 + (Foreseen("asked"),) * 100
 
 
-def test_equal_calls_and_phases() -> None:
+def test_equal_calls_share_one() -> None:
+    told = Lab(replies=Unkept()).foreseen({"agents": [agent("a"), agent("b")]})
+    assert told == {"a": (Foreseen("asked"),), "b": (Foreseen("shared"),)}
+
+
+def test_a_phase_waits_for_the_whole_one_before() -> None:
     it = Lab(replies=Unkept())
-    agents = [agent("a"), agent("b"), agent("c", depends_on=["a"])]
+    it.run({"agents": [agent("a")]})
+    agents = [agent("a"), agent("b", prompt="{{ input }}!"), agent("c", depends_on=["a"])]
     told = it.foreseen({"agents": agents, "execution": "phased"})
-    assert told == {"a": (Foreseen("asked"),), "b": (Foreseen("shared"),), "c": (Foreseen("unknown", waits_for=("a",)),)}
+    assert told == {"a": (Foreseen("cached"),), "b": (Foreseen("asked"),), "c": (Foreseen("unknown"),)}
+
+
+def test_who_has_yet_to_gather_has_not_settled() -> None:
+    run = Run()
+    for event in (
+        RunStarted("r", "test", (("each",),), ("each",), "input"),
+        Submitted("each", "model"),
+        Started("each", items=1),
+        Submitted("each[0]", "model", parent="each"),
+        Started("each[0]"),
+        Answered("each[0]", Reply("so")),
+    ):
+        assert not has_settled(run, phased=False)
+        fold(run, event)
+    assert not has_settled(run, phased=False)
+    fold(run, Answered("each", Reply("[]")))
+    assert has_settled(run, phased=False)
 
 
 @settings(max_examples=30, deadline=None)

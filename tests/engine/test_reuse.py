@@ -1,5 +1,6 @@
 """Calls that are equal share one, and who does not wait any more takes nothing from those who do."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -171,6 +172,40 @@ def test_tokens_reach_all_who_wait_for_them() -> None:
     it.run({"agents": [agent("a"), agent("b")]})
     for node in "ab":
         assert "".join(event.text for event in it.events if isinstance(event, Delta) and event.node == node) == "so it is"
+
+
+def test_who_joins_late_is_told_what_has_come_of_the_last_attempt() -> None:
+    failed: list[str] = []
+
+    async def answer(request: Request, tell: Tell) -> Reply:
+        if request.node == "z":
+            return Reply("other")
+        tell(Delta(request.node, f"try {len(failed)}, "))
+        if not failed:
+            failed.append(request.node)
+            raise FailedError(Failure(Kind.SERVER, "no", retry_after=1.0))
+        await asyncio.sleep(3)
+        tell(Delta(request.node, "so it is"))
+        return Reply("so it is")
+
+    it = lab(server=answer, shown="b", seconds={"z": 4.0})
+    it.run({"agents": [agent("a"), {"name": "z", "prompt": "{{ input }}?"}, agent("b", depends_on=["z"])]})
+    assert [event.text for event in it.events if isinstance(event, Delta) and event.node == "b"] == ["try 1, ", "so it is"]
+
+
+def test_who_comes_while_a_call_is_being_given_up_makes_another() -> None:
+    async def slow_to_end(request: Request, tell: Tell) -> Reply:
+        try:
+            await asyncio.sleep(100 if request.node == "a" else 0)
+        finally:
+            await asyncio.sleep(5)
+        return Reply("so")
+
+    it = lab(server=slow_to_end, seconds={"z": 0.0})
+    agents = [agent("a", timeout_seconds=2), {"name": "z", "prompt": "{{ input }}?"}, agent("late", depends_on=["z"])]
+    run = it.run({"agents": agents})
+    assert (run.nodes["a"].status, run.nodes["late"].status) == ("failed", "succeeded")
+    assert [request.node for request in it.requests] == ["z", "a", "late"]
 
 
 def test_what_is_on_stdout_is_not_asked_again_for_anybody() -> None:
