@@ -304,3 +304,16 @@ def test_a_run_forgets_those_that_are_too_many(ran: Project) -> None:
     ran.write(".llm-orc/config.yaml", "store: {keep: 2}\n")
     ran.run("invoke", "echo", "again")
     assert listed(ran) == ["echo", "fan"]
+
+
+def test_without_a_home_nothing_is_kept_and_nothing_is_made(project: NewProject) -> None:
+    here = project()
+    nowhere = {"HOME": str(here.home / "nowhere")}
+    said = "there is no home folder, where runs are kept\nhint: set HOME or XDG_STATE_HOME, or say in config.yaml: store: {path: FOLDER}\n"
+    ran = here.run("invoke", "examples/defaults", env=nowhere)
+    assert ran.code == 0
+    assert ran.err.startswith(f"warning: {said}")
+    assert here.run("runs", "list", env=nowhere) == ("", f"error: {said}", 2)
+    assert not (here.home / "nowhere").exists()
+    assert here.run("invoke", "examples/defaults", env={**nowhere, "XDG_STATE_HOME": str(here.home / "state")}).code == 0
+    assert (here.home / "state/llm-orc/store.db").exists()
