@@ -253,10 +253,9 @@ class Session:
         A `run` that something has happened in is gone on with: by what is left to do, or by a `turn`, whose plan this is then.
         It is kept open until `talk` is over.
         """
-        loop = asyncio.get_running_loop()
         run = Run() if run is None else run
-        run_id = run.id or _run_id()
-        journal = self.kept.journal(run_id, run, None if run.id else self.spec(self.plan, text)) if self.kept else None
+        run_id = run.id or new_run_id()
+        journal = self.kept.journal(run_id, run, None if run.last_seq else self.spec(self.plan, text)) if self.kept else None
         logged = _logged(run, run_id)
         told = Told([*([journal.tell] if journal else ()), *listeners, *(each.tell for each in logged)], run_id)
 
@@ -264,11 +263,12 @@ class Session:
             fold(run, event)
             told.tell(event)
 
-        replies = self.kept.replies(run_id, self.plan.ensemble.name) if self.kept and self._reuses(drafts=True) else None
-        means = self._means(stream=stream, shown=shown, keep=journal.keep if journal else None, replies=replies)
+        reuses = talk is not None or self._reuses(drafts=True)  # nobody knows yet what will be said
+        replies = self.kept.replies(run_id, self.plan.ensemble.name) if self.kept and reuses else None
+        means = self._means(stream=stream, shown=shown, keep=journal.keep if journal else None, replies=replies, reuses=reuses)
         for profile in filter(self._reachable, self.plan.profiles()):
             self.models.ready(profile)
-        self._stop = loop.create_future()
+        self._stop = asyncio.get_running_loop().create_future()
         plan, heard = (self.plan, self._heard(run, talk)) if turn is None else turn.taken(self.plan, text, run, self.spec(self.plan, text))
         try:
             await perform(plan, text, means, tell, run=run_id, past=Past.of(run), stop=self._stop, talk=heard)
@@ -302,11 +302,11 @@ class Session:
             return None
         from llm_orc.engine.foresight import foresee  # only who looks ahead needs it
 
-        return await foresee(self.plan, text, self._means(stream=False, shown="", keep=None, replies=replies))
+        return await foresee(self.plan, text, self._means(stream=False, shown="", keep=None, replies=replies, reuses=True))
 
-    def _means(self, *, stream: bool, shown: str, keep: Keep | None, replies: "Replies | None") -> Means:
+    def _means(self, *, stream: bool, shown: str, keep: Keep | None, replies: "Replies | None", reuses: bool) -> Means:
         reuse = None
-        if self._reuses(drafts=True):
+        if reuses:
             from llm_orc.domain.reuse import Unkept
             from llm_orc.engine.reuse import Reuse
 
@@ -354,7 +354,7 @@ def placed(cwd: Path, shown: str) -> str:
     return shown if shown.startswith("<") else str(cwd / shown)
 
 
-def _run_id() -> str:
+def new_run_id() -> str:
     """Sorts by time, and is short enough to type."""
     return f"{strftime('%Y%m%d-%H%M%S', gmtime())}-{token_hex(3)}"
 

@@ -210,19 +210,31 @@ def conversation_of(run: Run) -> Conversation[Said]:
 
 
 def messages_of(
-    run: Run, after: Iterable[str], *, system: str = "", attached: Mapping[str, Sequence[Attachment]] | None = None
+    run: Run,
+    after: Iterable[str],
+    *,
+    system: str = "",
+    attached: Mapping[str, Sequence[Attachment]] | None = None,
+    without: Collection[str] = (),
 ) -> tuple[Message, ...]:
     """What was said up to these nodes, as a chat: `system` first, then user and assistant in turn, each exchange once.
 
     It goes back over turns. An agent of the ensemble was told in its prompt what it had to know of those before it: the chat begins there.
-    What was said without a prompt, as by a script, answered the run's input. `attached` are the files that went along, by node.
+    What was said without a prompt, as by a script, answered the run's input. `attached` are the files that went along, by node. Nothing is
+    said of those nodes that it is to be `without`.
     """
     messages = [Message("system", system)] if system else []
     for node in chat_of(run, after):
-        if node.reply is not None:
+        if node.reply is not None and node.id not in without:
             files = tuple((attached or {}).get(node.id, ()))
-            messages += (Message("user", node.prompt or run.input, files), Message("assistant", node.reply.text))
+            messages += (Message("user", node.prompt or _asked(node) or run.input, files), Message("assistant", node.reply.text))
     return tuple(messages)
+
+
+def _asked(node: Node) -> str:
+    """What a turn was about that was sent to nobody as it is, but in parts."""
+    turn = node.turn or {}
+    return str(turn.get("title") or turn.get("input") or "")
 
 
 def chat_of(run: Run, after: Iterable[str]) -> list[Node]:

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from llm_orc.domain.ensemble import Ensemble, FunctionAgent
 from llm_orc.domain.files import Files, NoFiles
 from llm_orc.domain.message import Attachment
-from llm_orc.domain.plan import Choices, Chosen, Plan
+from llm_orc.domain.plan import Choices, Chosen, Plan, bare
 from llm_orc.domain.problem import Problem, ProblemError, Source
 from llm_orc.domain.profile import DefaultProfile, Profile
 from llm_orc.domain.remembered import Remembered
@@ -46,6 +46,7 @@ def spec_of(
         "choices": _plain({each.name: getattr(plan.basis.choices, each.name) for each in fields(Choices)}),
         "limits": {key: getattr(plan, key) for key in _LIMITS},
         "offline": offline,
+        "bare": not plan.agents,
     }
 
 
@@ -78,6 +79,7 @@ def plan_of(spec: Spec, files: Callable[[str], Files] = lambda _: NoFiles(), pro
         limits = {key: spec["limits"][key] for key in _LIMITS}
         ensemble, default = ensembles.pop(""), DefaultProfile(spec["default"])
     plan = resolve(ensemble, known, ensembles, choices, default)
+    plan = bare(plan) if spec.get("bare") else plan
     return replace(plan.with_tiers(tiers) if tiers else plan, **limits)
 
 

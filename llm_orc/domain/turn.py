@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from llm_orc.domain.conversation import chat_of, conversation_of
-from llm_orc.domain.ensemble import Ensemble, ModelAgent
+from llm_orc.domain.ensemble import Ensemble, EnsembleAgent, ModelAgent
 from llm_orc.domain.message import Attachment
 from llm_orc.domain.plan import Choices, Plan, PlannedAgent
 from llm_orc.domain.problem import Problem, ProblemError
@@ -115,8 +116,24 @@ def _known(speaking: Speaking, profiles: Mapping[str, Profile]) -> Mapping[str, 
 def plan_of_turn(node: Node, profiles: Mapping[str, Profile]) -> Plan:
     """The plan of a turn that was kept; raises ProblemError. `profiles` are those of today, for one that held a key."""
     plan = plan_of(checked(node.turn or {}), profiles=profiles)
-    if [type(each.agent) for each in plan.agents.values()] != [ModelAgent] or node.id not in plan.agents:
+    if list(plan.agents) != [node.id] or not _only_asks(plan):  # whoever wrote the store is not trusted to run anything
         raise ProblemError(
             Problem(f"what '{node.id}' was to do is not kept in a form that can be read", hint="go on from what is before it")
         )
     return plan
+
+
+def plans_of_turns(run: Run, profiles: Mapping[str, Profile]) -> dict[str, Plan]:
+    """The plans of the turns of a run, by node; what cannot be made again is left out: it has said what it had to say."""
+    plans = {}
+    for node in run.nodes.values():
+        if node.turn is not None:
+            with suppress(ProblemError):
+                plans[node.id] = plan_of_turn(node, profiles)
+    return plans
+
+
+def _only_asks(plan: Plan) -> bool:
+    """Whether it asks models, and runs nothing."""
+    children = [child for each in plan.agents.values() for child in (each.child, *(variant.child for variant in each.variants)) if child]
+    return all(isinstance(each.agent, ModelAgent | EnsembleAgent) for each in plan.agents.values()) and all(map(_only_asks, children))

@@ -11,7 +11,7 @@ from llm_orc.domain.problem import ProblemError
 from llm_orc.domain.profile import DefaultProfile, Profile
 from llm_orc.domain.run import Run
 from llm_orc.domain.spec import Spec
-from llm_orc.domain.turn import Speaking, attached, plan_of_turn, speaker, turn_plan
+from llm_orc.domain.turn import Speaking, attached, plan_of_turn, plans_of_turns, speaker, turn_plan
 from llm_orc.engine.open_run import OpenRun
 from llm_orc.engine.open_run import Talk as OpenTalk
 from llm_orc.engine.turns import Before
@@ -44,9 +44,7 @@ class Chat:
     _working: dict[str, asyncio.Future[Outcome]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for node in self.run.nodes.values():
-            if node.turn is not None:
-                self._plans[node.id] = plan_of_turn(node, self.making.profiles)
+        self._plans = plans_of_turns(self.run, self.making.profiles)
 
     async def say(
         self,
@@ -94,9 +92,10 @@ class Chat:
         """Add every turn that the run has had: what was answered stands, and the others are asked again."""
         for node in [node for node in self.run.nodes.values() if node.turn is not None]:
             if not self.whole.past.stands(node.id, node.item):
-                self._plans[node.id] = await self.making.ready(self._plans[node.id])
+                self._plans[node.id] = await self.making.ready(plan_of_turn(node, self.making.profiles))
             spec = node.turn or {}
-            self._submit(node.id, spec["input"], node.depends_on, spec)
+            if node.id in self._plans:
+                self._submit(node.id, spec["input"], node.depends_on, spec)
         if self._working:
             await asyncio.wait(self._working.values())
 

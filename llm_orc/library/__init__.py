@@ -6,18 +6,28 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from llm_orc.library.artifacts import Artifact, ArtifactStorage, DatabaseArtifactStorage, FileSystemArtifactStorage, artifacts_of
     from llm_orc.library.config import AgentPool, get_config
+    from llm_orc.library.context import ConversationContext
+    from llm_orc.library.conversation import ConversationEdge, ConversationGraph, ConversationNode
     from llm_orc.library.graph import BaseEdge, BaseGraph, BaseNode, GraphError
     from llm_orc.library.logs import configure_logging
+    from llm_orc.library.orchestrator import Orchestrator
     from llm_orc.library.responses import BasePrompt, BaseResponse, ContextMetrics, ExecutionMetadata, LLMResponse, TokenUsage
+    from llm_orc.library.stats import ConversationSummary
+    from llm_orc.library.tasks import SubTask, Task, TaskManager
     from llm_orc.library.unknown import UnknownError
     from llm_orc.library.waiting import wait
 
 _ROOMS = {
     "artifacts": "Artifact ArtifactStorage DatabaseArtifactStorage FileSystemArtifactStorage artifacts_of",
     "config": "AgentPool get_config",
+    "context": "ConversationContext",
+    "conversation": "ConversationEdge ConversationGraph ConversationNode",
     "graph": "BaseEdge BaseGraph BaseNode GraphError",
     "logs": "configure_logging",
+    "orchestrator": "Orchestrator",
     "responses": "BasePrompt BaseResponse ContextMetrics ExecutionMetadata LLMResponse TokenUsage",
+    "stats": "ConversationSummary",
+    "tasks": "SubTask Task TaskManager",
     "unknown": "UnknownError",
     "waiting": "wait",
 }
@@ -33,11 +43,20 @@ __all__ = [
     "BasePrompt",
     "BaseResponse",
     "ContextMetrics",
+    "ConversationContext",
+    "ConversationEdge",
+    "ConversationGraph",
+    "ConversationNode",
+    "ConversationSummary",
     "DatabaseArtifactStorage",
     "ExecutionMetadata",
     "FileSystemArtifactStorage",
     "GraphError",
     "LLMResponse",
+    "Orchestrator",
+    "SubTask",
+    "Task",
+    "TaskManager",
     "TokenUsage",
     "UnknownError",
     "artifacts_of",

@@ -24,13 +24,13 @@ def moment(at: float) -> datetime:
     return datetime.fromtimestamp(at, UTC)
 
 
-class Said(BaseModel):
+class Made(BaseModel):
     """What is made once and stays."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class BasePrompt(Said):
+class BasePrompt(Made):
     """What is said to a model; taken word for word."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -51,7 +51,7 @@ class BasePrompt(Said):
         return sha256(f"{self.system_prompt or ''}\0{self.content}".encode(errors="surrogatepass")).hexdigest()
 
 
-class TokenUsage(Said):
+class TokenUsage(Made):
     """Tokens, and what they cost."""
 
     prompt_tokens: int = 0
@@ -94,7 +94,7 @@ class TokenUsage(Said):
         )
 
 
-class ContextMetrics(Said):
+class ContextMetrics(Made):
     """How full the window of a model is."""
 
     max_context_tokens: int = Field(ge=1)
@@ -111,7 +111,7 @@ class ContextMetrics(Said):
         return self.current_context_tokens / self.max_context_tokens
 
 
-class BaseResponse(Said):
+class BaseResponse(Made):
     """What came of asking: of a model, a script or an ensemble alike."""
 
     success: bool = True
@@ -168,7 +168,7 @@ class LLMResponse(BaseResponse):
         )
 
 
-class ExecutionMetadata(Said):
+class ExecutionMetadata(Made):
     """How far something has come."""
 
     status: ExecutionStatus = "pending"

@@ -36,7 +36,7 @@ class Kept:
         except TakenError:
             raise
         except ProblemError as error:
-            self._warn_of(error, "is kept only up to here" if run.id else "is not kept")
+            self._warn_of(error, "is kept only up to here" if run.last_seq else "is not kept")
             return None
 
     def replies(self, run_id: str, ensemble: str) -> "KeptReplies | None":

@@ -118,6 +118,10 @@ class Store:
             raise ProblemError(Problem(f"several runs begin with '{word}': {several}", hint="write more of its id"))
         return str(found[0])
 
+    def __contains__(self, run_id: str) -> bool:
+        with self.asked():
+            return self.connection.execute("SELECT 1 FROM runs WHERE id = ?", (run_id,)).fetchone() is not None
+
     def number(self, run_id: str) -> int:
         """Under which its rows stand; raises ProblemError."""
         with self.asked():
