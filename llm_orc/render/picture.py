@@ -52,7 +52,7 @@ def row(run: KeptRun, node: KeptNode, now: float) -> str:
     tokens, cost = spent(node)
     name = f'<span class="name" style="padding-left:{node.depth * 18}px" title="{escaped(node.id)}">{escaped(node.name)}</span>'
     numbers = "".join(f'<span class="number">{escaped(text)}</span>' for text in (took(node, now), tokens, cost))
-    rest = "  ".join(filter(None, (progress(node), node.cause, node.model or node.body)))
+    rest = "  ".join(filter(None, ("cached" if node.cached else "", progress(node), node.cause, node.model or node.body)))
     state = f'<span class="state">{node.status}</span>'
     return f'{name}{state}{_bar(run, node, now)}{numbers}<span class="dim" title="{escaped(rest)}">{escaped(rest)}</span>'
 

@@ -118,7 +118,7 @@ def _alike(nodes: Sequence[KeptNode], edges: Edges) -> dict[str, str]:
 
 
 def _box(node: KeptNode, drawn: Container[str], now: float) -> Box:
-    times = "  ".join(filter(None, (took(node, now), *spent(node))))
+    times = "  ".join(filter(None, ("cached" if node.cached else "", took(node, now), *spent(node))))
     cause = one_line(node.cause)
     cause = cause if len(cause) <= _CAUSE else f"{cause[:_CAUSE]}…"
     lines = tuple(filter(None, (one_line(node.model or node.body), times, progress(node), cause)))

@@ -12,7 +12,7 @@ from llm_orc.render.kept import LOST, utc
 from llm_orc.render.page import escaped, folded, page, written
 from llm_orc.render.picture import picture, row, squares
 from llm_orc.render.run_graph import Edges, drawing, is_item, text
-from llm_orc.render.words import cost_of, counted, dollars, seconds, tokens
+from llm_orc.render.words import cost_of, counted, dollars, seconds, size_text, tokens
 
 LONGEST = 200_000
 """Characters up to which a result is laid out; a longer one is shown as it is."""
@@ -117,6 +117,7 @@ def _node(run: Run, listed: KeptRun, node: KeptNode, whole: Node, place: str) ->
         hint = f"\nhint: {whole.failure.hint}" if whole.failure and whole.failure.hint else ""
         parts.append(written(whole.cause + hint))
     parts.append(folded("Reply" if whole.reply else "What had come of its reply", whole.text))
+    parts += (f"<p>artifact {escaped(f'{each.name}  {each.media_type}  {size_text(each.size)}')}</p>" for each in whole.artifacts)
     inside = "".join(filter(None, parts))
     line = f'<span class="row {node.status}">{row(listed, node, run.last_at)}</span>'
     return f'<details class="node"><summary>{line}</summary><div id="{place}">{inside}</div></details>\n'

@@ -27,7 +27,7 @@ NASTY = """# Said
 ENSEMBLES = {
     "some": """
         agents:
-          - {name: facts, command: [cat]}
+          - {name: facts, command: [sh, -c, 'echo left > "$LLM_ORC_ARTIFACTS/left.txt"; cat']}
           - {name: bad, command: [sh, -c, 'cat > /dev/null; exit 7'], depends_on: [facts]}
           - {name: each, fan_out: {items: "{{ range(20) | list }}"}, command: [cat], prompt: "item {{ item }}", depends_on: [facts]}
           - {name: inner, ensemble: inner, depends_on: [facts]}
@@ -151,6 +151,7 @@ def test_a_run_is_one_page(ran: Project) -> None:
     assert "\x1b" not in page.said
     assert "\u202e" not in page.said
     assert "script: 'sh': exit code 7" in page.said
+    assert "artifact left.txt  text/plain  5 bytes" in page.said
 
 
 def test_everything_is_exported_and_can_be_read_again(ran: Project) -> None:
