@@ -29,6 +29,7 @@ from llm_orc.render.talk import Patience, Talk, summary
 
 if TYPE_CHECKING:
     from llm_orc.cli.gate import Gate
+    from llm_orc.cli.split import Split
     from llm_orc.engine.chat import Turn
 
 AT_THE_END = ("docx", "html", "json", "page", "pdf", "rich")
@@ -52,11 +53,13 @@ class Wanted(NamedTuple):
     keep: bool = True
     css: str | None = None
     """A file with a style sheet for pages."""
+    split: str | None = None
+    """The folder that sections are written to."""
 
 
 def carried_out(terminal: Terminal, name: str, choices: Choices, given: Given, wanted: Wanted) -> int:
     """Run the ensemble and print its result; the exit code. Raises ProblemError."""
-    target = target_of(terminal, wanted.output, force=wanted.force)
+    target = target_of(terminal, wanted.output, force=wanted.force, split=wanted.split)
     layers, plan = trusted_plan(terminal, name, with_attachments(terminal, choices, given.attached))
     call = call_of(terminal, layers, plan, wanted, target)
     with importing(terminal, given, plan):
@@ -80,12 +83,20 @@ def call_of(terminal: Terminal, layers: Layers, plan: Plan, wanted: Wanted, targ
     chosen = format_of(target, wanted.output_format, *(name for name, _ in written))
     if wanted.stream and chosen in AT_THE_END:
         raise ProblemError(Problem(f"--stream does nothing with the format '{chosen}'", hint="take --output-format text or markdown"))
-    css = None if wanted.css is None else style_sheet(terminal, wanted.css, chosen)
+    css = None if wanted.css is None else style_sheet(terminal, wanted.css, wanted.output_format or chosen)
     paper = Paper(target.write, plan, wanted.stream, wanted.verbose, target.width, target.color, css)
     shape = opened(chosen, paper, *(() if wanted.output_format else written))
     early = wanted.stream or chosen not in QUIET_UNTIL_THE_END
     view = _view_for(terminal, wanted, busy=early and target.width is not None)
-    return Call(terminal, layers, plan, wanted, target, shape, view, gate)
+    return Call(terminal, layers, plan, wanted, target, shape, view, gate, _split(terminal, plan, wanted, css))
+
+
+def _split(terminal: Terminal, plan: Plan, wanted: Wanted, css: str | None) -> "Split | None":
+    if wanted.split is None:
+        return None
+    from llm_orc.cli.split import split_of
+
+    return split_of(terminal, plan, wanted.split, wanted.output_format, css, force=wanted.force)
 
 
 def _gate(expression: str, plan: Plan) -> "Gate | None":
@@ -122,6 +133,7 @@ class Call:
     shape: Format
     view: View
     gate: "Gate | None" = None
+    split: "Split | None" = None
     run: Run = field(default_factory=Run)
     past: Sequence[Happening] = ()
     """What has happened in it already."""
@@ -236,6 +248,8 @@ class Call:
         closed = False
         try:
             self._print()
+            if self.split:
+                self.split.write(self.run)
             closed = self.gate is not None and self.gate.closes(self.run)
         except ProblemError as error:
             problems += error.problems

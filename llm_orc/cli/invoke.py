@@ -23,6 +23,7 @@ from llm_orc.cli.options import (
     Only,
     Output,
     Profiles,
+    Split,
     Stream,
     Var,
     Verbose,
@@ -61,15 +62,13 @@ def invoke(
     output_format: Format = None,
     output: Output = None,
     force: Force = False,
+    split: Split = None,
     css: Css = None,
     no_store: _NoStore = False,
     verbose: Verbose = 0,
     log_file: LogFile = "",
 ) -> int:
-    """Run an ensemble on some input and print its result.
-
-    The input is the argument, each file, then stdin when it is a pipe or a file, joined by a blank line.
-    """
+    """Run an ensemble on the argument, each file and what stdin holds, joined by blank lines, and print its result."""
     refuse_empty(ctx)
     from llm_orc.cli.input import FROM_STDIN, Given
     from llm_orc.cli.invocation import Wanted, carried_out
@@ -77,7 +76,7 @@ def invoke(
     from llm_orc.cli.planning import choices_of
 
     choices = choices_of(var, only, profile, no_deps=no_deps, max_parallel=max_parallel, max_cost=max_cost, cache=cache)
-    wanted = Wanted(output_format, output, fail_on, force, stream, offline, bool(verbose), keep=not no_store, css=css)
+    wanted = Wanted(output_format, output, fail_on, force, stream, offline, bool(verbose), keep=not no_store, css=css, split=split)
     given = Given(text, tuple(file), stdin=not no_stdin and FROM_STDIN not in attach, attached=tuple(attach))
     with logged(ctx.obj, log_file, verbose):
         return carried_out(ctx.obj, ensemble, choices, given, wanted)

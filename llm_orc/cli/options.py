@@ -56,7 +56,10 @@ Output = Annotated[
     ),
 ]
 Css = Annotated[str | None, typer.Option("--css", metavar="FILE", help="A style sheet for html and pdf, after its own.")]
-Force = Annotated[bool, typer.Option("--force", help="With -o: replace the file.")]
+Split = Annotated[
+    str | None, typer.Option("--split", metavar="DIR", help="Write each section to a file of its own; no result is printed but to -o.")
+]
+Force = Annotated[bool, typer.Option("--force", help="With -o and --split: replace files.")]
 Verbose = Annotated[
     int,
     typer.Option(

@@ -33,17 +33,19 @@ class Target:
     """None is stdout."""
     named: str = ""
     """The file as it was named."""
+    is_wanted: bool = True
+    """Whether anything is written at all."""
     _pieces: list[str | bytes] = field(default_factory=list)
 
     @property
     def write(self) -> Callable[[str | bytes], None]:
         """What takes text: at once on stdout, kept until the end for a file."""
-        return self.terminal.answer if self.file is None else self._pieces.append
+        return self._pieces.append if self.file or not self.is_wanted else self.terminal.answer
 
     @property
     def width(self) -> int | None:
         """Columns; None where it is no terminal."""
-        return None if self.file else self.terminal.stdout.width
+        return None if self.file or not self.is_wanted else self.terminal.stdout.width
 
     @property
     def color(self) -> bool:
@@ -63,12 +65,12 @@ class Target:
         self.terminal.say(f"wrote {self.named}\n")
 
 
-def target_of(terminal: Terminal, named: str | None, *, force: bool) -> Target:
-    """Where `-o` says; raises ProblemError before anything is spent on a result that could not be kept."""
+def target_of(terminal: Terminal, named: str | None, *, force: bool, split: str | None = None) -> Target:
+    """Where `-o` says, or nowhere beside `--split`; raises ProblemError before anything is spent on a result that could not be kept."""
     if named is None or named == "-":
-        if force:
-            raise ProblemError(Problem("--force goes with -o FILE"))
-        return Target(terminal)
+        if force and split is None:
+            raise ProblemError(Problem("--force goes with -o FILE and --split DIR"))
+        return Target(terminal, is_wanted=named is not None or split is None)
     file = terminal.where.cwd / named
     if problem := _cannot_be_written(file, named, force=force):
         raise ProblemError(problem)

@@ -8,7 +8,7 @@ import typer
 from llm_orc.cli.commands import app as new_app
 from llm_orc.cli.commands import examples
 from llm_orc.cli.complete import artifacts, ensembles, formats, nodes, runs
-from llm_orc.cli.options import Css, Force, Json, refuse_beside, refuse_empty
+from llm_orc.cli.options import Css, Force, Json, Split, refuse_beside, refuse_empty
 from llm_orc.cli.resume import EXAMPLES, resume
 
 if TYPE_CHECKING:
@@ -213,6 +213,7 @@ def export(
     ] = None,
     output: Output = None,
     force: Force = False,
+    split: Split = None,
     css: Css = None,
 ) -> int:
     """Write a run in any of the formats of invoke, without asking a model.
@@ -223,7 +224,7 @@ def export(
     refuse_empty(ctx)
     from llm_orc.cli.runs_exported import Asked, exported
 
-    return exported(ctx.obj, Asked(run, output_format, output, force, css))
+    return exported(ctx.obj, Asked(run, output_format, output, force, css, split))
 
 
 @app.command(epilog=examples("llm-orc runs diff last~1 last", "llm-orc runs diff 20260131-1 20260131-2 --agent review"))

@@ -8,6 +8,8 @@ from llm_orc.cli.runs_opened import opened
 from llm_orc.cli.runs_shown import folded
 from llm_orc.cli.terminal import Terminal
 from llm_orc.domain.plan import Plan
+from llm_orc.domain.problem import Problem, ProblemError
+from llm_orc.domain.run import Run
 from llm_orc.domain.spec import Spec
 from llm_orc.render.formats import FORMATS, Paper
 from llm_orc.render.whole import EVERYTHING, whole
@@ -22,17 +24,22 @@ class Asked(NamedTuple):
     output: str | None
     force: bool
     css: str | None
+    split: str | None
 
 
 def exported(terminal: Terminal, asked: Asked) -> int:
     """Write a run; the exit code. Raises ProblemError."""
-    target = target_of(terminal, asked.output, force=asked.force)
+    target = target_of(terminal, asked.output, force=asked.force, split=asked.split)
     by_ending = BY_ENDING.get(target.file.suffix.lower()) if target.file else None
     chosen = asked.output_format or by_ending or EVERYTHING
-    css = None if asked.css is None else style_sheet(terminal, asked.css, chosen)
+    css = None if asked.css is None else style_sheet(terminal, asked.css, asked.output_format or chosen)
     with opened(terminal) as store:
         run_id = store.find(asked.run)
         run = folded(store, run_id, "")
+        if asked.split is not None:
+            _split(terminal, asked, asked.split, run, store.kept_spec(run_id), css)
+        if not target.is_wanted:
+            return 0
         if chosen == EVERYTHING:
             for piece in whole(run, kept_run(store, run_id), store.kept_spec(run_id), store.events(run_id)):
                 target.write(piece)
@@ -44,6 +51,15 @@ def exported(terminal: Terminal, asked: Asked) -> int:
             shape.close(run)
     target.finish()
     return 0
+
+
+def _split(terminal: Terminal, asked: Asked, folder: str, run: Run, spec: Spec | None, css: str | None) -> None:
+    from llm_orc.cli.split import split_of
+
+    plan = _plan(terminal, spec)
+    if plan is None:
+        raise ProblemError(Problem(f"what '{run.id}' was begun with is not kept, and so not what its sections are"))
+    split_of(terminal, plan, folder, asked.output_format, css, force=asked.force).write(run)
 
 
 def _plan(terminal: Terminal, spec: Spec | None) -> Plan | None:

@@ -7,7 +7,7 @@ import typer
 from llm_orc.cli.commands import COMMANDS, NAME
 from llm_orc.domain.problem import Problem
 
-UNBUILT = ("--chat", "--split")
+UNBUILT = ("--chat",)
 """Flags of `invoke` that no code stands behind yet: refused, so that nobody believes they do something."""
 _QUOTE = "a text of several words is one argument: quote it"
 

@@ -10,8 +10,6 @@ from unicodedata import category
 from llm_orc.domain.outline import Heading, Outline, outline
 
 CONTENTS = "Contents"
-_SECTION = 2
-"""The level of a section's heading."""
 _DEEPEST = 6
 _IN_SLUGS = ("L", "M", "N", "Pc")
 """Unicode categories of what GitHub keeps of a heading in the name of its place."""
@@ -83,6 +81,11 @@ def markdown(document: Document) -> str:
     return "\n\n".join([*filter(None, head), *(part.text for part in parts)])
 
 
+def alone(section: Section) -> str:
+    """A section as a document of its own, without a line break at its end."""
+    return _Part.of(section, "", set(), 1).text
+
+
 @dataclass(frozen=True, slots=True)
 class _Part:
     """A section as it stands in the document."""
@@ -92,8 +95,8 @@ class _Part:
     """How deep each is, from 1, and what a reader sees of it; 0 is one in a list or a quote."""
 
     @classmethod
-    def of(cls, section: Section, number: str, labels: set[str]) -> Self:
-        """`labels` are those of the footnotes before it, to which its own are added."""
+    def of(cls, section: Section, number: str, labels: set[str], level: int = 2) -> Self:
+        """`labels` are those of the footnotes before it, to which its own are added; `level` is that of its heading."""
         page = outline(section.text)
         own, title = page.title, _one_line(section.title)
         if own and title and _read(title) != own.text:
@@ -102,24 +105,24 @@ class _Part:
         rest = [heading for heading in page.headings if heading is not own]
         openings: dict[int, str | None] = {own.start: None} if own else {}
         headings = [(1, _read(numbered := f"{number}. {title}" if number else title))]
-        for heading, depth, opening in _openings(rest, number):
+        for heading, depth, opening in _openings(rest, number, level):
             openings[heading.start] = opening
             headings.append((depth, " ".join([*opening.split()[1:], heading.text]).strip()))
         body = page.edited(openings, _relabelled(page, labels))
-        return cls("\n\n".join(filter(None, (f"## {numbered}", body, section.note))), tuple(headings))
+        return cls("\n\n".join(filter(None, (f"{'#' * level} {numbered}", body, section.note))), tuple(headings))
 
     def entries(self, slugs: Slugs) -> Iterator[Entry]:
         """Its headings with the names of their places."""
         return (Entry(depth, text, slugs.slug(text)) for depth, text in self.headings)
 
 
-def _openings(headings: Sequence[Heading], number: str) -> Iterator[tuple[Heading, int, str]]:
+def _openings(headings: Sequence[Heading], number: str, above_all: int) -> Iterator[tuple[Heading, int, str]]:
     """How each heading of a section begins, and how deep it is: the highest stand right below the section's own."""
     highest = min((heading.level for heading in headings if not heading.nested), default=1)
     above: list[int] = []
     counts = [int(number or 0)]
     for heading in headings:
-        level = max(_SECTION + 1, min(heading.level - highest + _SECTION + 1, _DEEPEST))
+        level = max(above_all + 1, min(heading.level - highest + above_all + 1, _DEEPEST))
         if heading.nested:
             yield heading, 0, "#" * level
             continue

@@ -15,13 +15,14 @@ CUT = "*(cut short: the reply reached the model's max_tokens)*"
 
 def documented(plan: Plan, layout: Layout, outcomes: Mapping[str, Outcome], scope: Scope, made: Made) -> str:
     """The document; raises FailedError where a section is missing that must not."""
-    sections = tuple(_sections(plan, layout, outcomes, scope))
+    sections = tuple(sections_of(plan, layout, outcomes, scope))
     title = plan.titles[""].render(scope) if "" in plan.titles else ""
     facts = tuple(_facts([outcomes[name] for name in plan.leaves if name in outcomes], made)) if layout.metadata else ()
     return markdown(Document(title.strip() or _spoken(plan.ensemble.name), sections, facts, layout.toc.depth, layout.number))
 
 
-def _sections(plan: Plan, layout: Layout, outcomes: Mapping[str, Outcome], scope: Scope) -> Iterator[Section]:
+def sections_of(plan: Plan, layout: Layout, outcomes: Mapping[str, Outcome], scope: Scope) -> Iterator[Section]:
+    """What the document has to say, in order; raises FailedError where a section is missing that must not."""
     for name in plan.leaves:
         outcome = outcomes.get(name, Outcome("cancelled", cause="cancelled"))
         title = plan.titles[name].render(scope) if name in plan.titles else ""

@@ -99,3 +99,38 @@ def test_what_is_wrong_with_a_document_is_told_before_anything_runs(project: New
     assert outcome.err.startswith(place), outcome.err
     assert what in outcome.err
     assert outcome.code == 2
+
+
+SPLIT = "{sections: [problem, {agent: people, title: 'For {{ variables.product }}'}, broken]}"
+
+
+def test_each_section_is_written_to_a_file_of_its_own(project: NewProject) -> None:
+    here = project({"it.yaml": f"{AGENTS}synthesis: {{document: {SPLIT}}}\n"}, trusted=True)
+    outcome = here.run("invoke", "it.yaml", "Long queues.", "--split", "out/docs")
+    assert (outcome.out, outcome.code) == ("", 3)
+    assert outcome.err.startswith("wrote out/docs/problem.md\nwrote out/docs/people.md\n")
+    texts = {file.name: file.read_text() for file in (here.path / "out/docs").iterdir()}
+    assert texts == {"problem.md": f"{REPLY}\n", "people.md": "# For shop\n\n## Own title\n\nLong queues.\n"}
+    again = here.run("invoke", "it.yaml", "x", "--split", "out/docs")
+    assert (again.out, again.code) == ("", 2)
+    assert again.err.count(".md: exists already\nhint: --force replaces it\n") == 2
+    assert here.run("runs", "export", "last", "--split", "out/docs", "--force", "--output-format", "html", "-o", "it.html").code == 0
+    assert '<h2 id="own-title">Own title</h2>' in (here.path / "out/docs/people.html").read_text()
+    assert '<h2 id="for-shop">For shop</h2>' in (here.path / "it.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("flags", "err"),
+    [
+        (("--split", "it.yaml"), "it.yaml: is a file, and --split names a folder\n"),
+        (
+            ("--split", "out", "--output-format", "json"),
+            "error: --split does nothing with the format 'json'\nhint: take one of: markdown",
+        ),
+        (("--force",), "error: --force goes with -o FILE and --split DIR\n"),
+    ],
+)
+def test_what_cannot_be_split_is_told_before_anything_runs(project: NewProject, flags: tuple[str, ...], err: str) -> None:
+    outcome = invoked(project, SPLIT, *flags)
+    assert outcome.err.startswith(err), outcome.err
+    assert (outcome.out, outcome.code) == ("", 2)

@@ -98,7 +98,7 @@ TYPOS = {
         "--stream does nothing with the format 'json'",
         "take --output-format text or markdown",
     ),
-    "invoke echo x --force": ("--force goes with -o FILE", None),
+    "invoke echo x --force": ("--force goes with -o FILE and --split DIR", None),
     "list ensmbles": ("nothing to list called 'ensmbles'", "did you mean 'ensembles'?"),
     "show echo --graph asci": ("no form of graph 'asci'", "did you mean 'ascii'?"),
     "schema ensembel": ("no schema called 'ensembel'", "did you mean 'ensemble'?"),
