@@ -207,6 +207,10 @@ class Call:
                 raise
             except Exception as error:  # a stranger's code, whose words its author wants to read
                 raise FailedError(Failure(Kind.SCRIPT, f"{type(error).__name__}: {error}")) from error
+        if isinstance(value, bytes | bytearray):
+            from llm_orc.engine.artifacts import kept_bytes  # few make any
+
+            return Reply(await kept_bytes(self.id, bytes(value), self.means.keep, self.tell))
         return Reply(value) if isinstance(value, str) else Reply(as_json(value), value, structured=True)
 
 

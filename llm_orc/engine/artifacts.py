@@ -3,9 +3,11 @@
 import asyncio
 import os
 import stat
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
+from io import BytesIO
 from pathlib import Path
 
 from llm_orc.domain.event import Produced, Warned
@@ -71,6 +73,20 @@ async def _emptied(taking: "_Taking", folder: Path, tell: Tell) -> None:
         raise cut
 
 
+async def kept_bytes(node: str, data: bytes, keep: Keep | None, tell: Tell) -> str:
+    """The name of an artifact with what a function of somebody's made, which is told of."""
+    from mimetypes import guess_extension  # few functions make bytes
+
+    from llm_orc.domain.media import media_type_of
+
+    name = f"{node.rpartition('/')[2]}{guess_extension(media_type_of('', data[:_HEAD])) or ''}"
+    taking = _Taking(node, keep)
+    await asyncio.to_thread(taking.take, name, data)
+    for event in taking.told():
+        tell(event)
+    return name
+
+
 class _RefusedError(Exception):
     """Why a file is not kept."""
 
@@ -131,22 +147,34 @@ class _Taking:
     def _refuse(self, name: str, why: str) -> None:
         self.refused.setdefault(why, []).append("".join(letter if letter.isprintable() else "?" for letter in name)[:LONGEST])
 
-    def _take(self, name: str, file: Path) -> None:
-        from llm_orc.domain.media import media_type_of
+    def take(self, name: str, data: bytes) -> None:
+        """Take these bytes, as those of a file."""
+        with self._refusing(name):
+            self._keep(name, len(data), data[:_HEAD], BytesIO(data).read)
 
-        try:
+    def _take(self, name: str, file: Path) -> None:
+        with self._refusing(name):
             self._check(name)
             with _opened(file) as opened:
-                size = os.fstat(opened).st_size
-                media_type = media_type_of(name, os.pread(opened, _HEAD, 0))
-                self.found.append(Produced(self.node, name, media_type, size))  # should it be refused, it was there all the same
-                self.found[-1] = Produced(self.node, name, media_type, size, self._kept(opened, size))
+                self._keep(name, os.fstat(opened).st_size, os.pread(opened, _HEAD, 0), partial(os.read, opened))
+
+    @contextmanager
+    def _refusing(self, name: str) -> Iterator[None]:
+        try:
+            yield
         except _RefusedError as error:
             self._refuse(name, str(error))
         except OSError:
             self._refuse(name, "cannot be read")
         except ProblemError as error:
             self._refuse(name, error.problems[0].what)
+
+    def _keep(self, name: str, size: int, head: bytes, read: Callable[[int], bytes]) -> None:
+        from llm_orc.domain.media import media_type_of
+
+        found = Produced(self.node, name, media_type_of(name, head), size)
+        self.found.append(found)  # should it be refused, it was there all the same
+        self.found[-1] = replace(found, sha256=self._kept(read, size))
 
     def _check(self, name: str) -> None:
         if not name.isprintable():  # nor are the halves of characters that stand for bytes
@@ -156,7 +184,7 @@ class _Taking:
         if len(self.found) == MOST:
             raise _RefusedError(f"more than {MOST:,} files")
 
-    def _kept(self, opened: int, size: int) -> str:
+    def _kept(self, read: Callable[[int], bytes], size: int) -> str:
         if self.keep is None:
             raise _RefusedError(_NOT_KEPT)
         if size > LARGEST:
@@ -164,7 +192,7 @@ class _Taking:
         if size > self.left:
             raise _RefusedError(f"more than {TOGETHER // 1_000_000_000} GB together")
         self.left -= size
-        return self.keep(_chunks(opened, size))
+        return self.keep(_chunks(read, size))
 
 
 @contextmanager
@@ -179,10 +207,10 @@ def _opened(file: Path) -> Iterator[int]:
         os.close(opened)
 
 
-def _chunks(opened: int, size: int) -> Iterator[bytes]:
+def _chunks(read: Callable[[int], bytes], size: int) -> Iterator[bytes]:
     """So many bytes of a file, or what there is, none of it a key."""
     before = ""
-    while size and (chunk := os.read(opened, min(_CHUNK, size))):
+    while size and (chunk := read(min(_CHUNK, size))):
         size -= len(chunk)
         text = before + chunk.decode("latin-1")
         if holds_secret(text, LONG):

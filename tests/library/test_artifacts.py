@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 import llm_orc
-from llm_orc import CommandAgent, Ensemble, ProblemError
+from llm_orc import CommandAgent, Ensemble, FunctionAgent, ProblemError
 from llm_orc.library.artifacts import Artifact, ArtifactStorage, DatabaseArtifactStorage, FileSystemArtifactStorage, artifacts_of
 from llm_orc.library.unknown import UnknownError
 
@@ -276,6 +276,21 @@ def test_without_a_path_the_database_is_where_runs_are_kept(tmp_path: Path) -> N
     env = {"HOME": str(tmp_path), "PYTHONPATH": str(Path.cwd())}
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path / "here", env=env, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == (f"{tmp_path}/here/.llm-orc/store/artifacts.db {{'k': 1}}\n", "")
+
+
+def test_bytes_of_a_function_are_an_artifact(tmp_path: Path) -> None:
+    async def draws(prompt: str) -> bytes:
+        await asyncio.sleep(0)
+        return b"\x89PNG\r\n\x1a\n" + prompt.encode()
+
+    ensemble = Ensemble(name="e", agents=(FunctionAgent(name="drawing", function=draws, prompt="{{ input }}"),))
+    run = llm_orc.run(ensemble, "a house", store=tmp_path / "store")
+    (drawing,) = artifacts_of(run, tmp_path / "store")
+    assert run.result == "drawing.png"
+    assert (drawing.name, drawing.content_type, drawing.data) == ("drawing.png", "image/png", b"\x89PNG\r\n\x1a\na house")
+    unkept = llm_orc.run(ensemble, "a house")
+    assert [(each.name, each.sha256) for each in unkept.nodes["drawing"].artifacts] == [("drawing.png", "")]
+    assert unkept.warnings == [("drawing", "left drawing.png as artifacts, not kept: nothing of this run is kept")]
 
 
 def test_what_a_run_left_can_be_saved_elsewhere(tmp_path: Path) -> None:
