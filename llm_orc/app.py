@@ -20,6 +20,7 @@ from pydantic import SecretStr
 from llm_orc.catalog.cards import card, catalog
 from llm_orc.config.digest import digest
 from llm_orc.config.layers import Layers
+from llm_orc.config.shelf import overlaid
 from llm_orc.config.tree import tree_of
 from llm_orc.credentials import KEYS, are_kept
 from llm_orc.domain.credential import Credential, Given
@@ -64,7 +65,7 @@ def planned(layers: Layers, named: str | Ensemble, choices: Choices, profiles: M
     """The plan of an ensemble by name, path or as an object; `profiles` given in Python go before those of files. Raises ProblemError."""
     around = layers.around(named) if isinstance(named, str) else layers
     ensemble = around.ensemble(named) if isinstance(named, str) else named
-    known = {**around.profiles, **profiles} if profiles else around.profiles
+    known = overlaid(profiles, around.profiles) if profiles else around.profiles
     plan = resolve(ensemble, known, around.ensembles, choices, layers.default_profile)
     limits = layers.settings.limits
     return replace(

@@ -20,7 +20,7 @@ from llm_orc.domain.plan import Plan
 from llm_orc.domain.problem import Problem, ProblemError
 from llm_orc.domain.run import Run
 from llm_orc.domain.spec import checked, plan_of
-from llm_orc.domain.turn import Speaking, attached, plans_of_turns, speaker, turn_plan
+from llm_orc.domain.turn import Speaking, TurnPlans, attached, speaker, turn_plan
 from llm_orc.engine.chat import Turn
 from llm_orc.store.runs import Store
 
@@ -75,7 +75,7 @@ class _Past:
         if store.alive(run_id):
             raise ProblemError(Problem(f"another process works on the run '{run_id}'", hint="wait until it is done, or end it"))
         run = folded(tuple(store.events(run_id)))
-        turns = plans_of_turns(run, layers.profiles)
+        turns = TurnPlans(run, layers.profiles)
         try:
             return cls(run, layers, plan_of(checked(store.spec(run_id)), profiles=layers.profiles), None, turns)
         except ProblemError as error:

@@ -1,9 +1,10 @@
 """What can be called by its name: looked up through the layers, and read only when it is asked for."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import ChainMap
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from llm_orc.config.folders import BUILT_IN, CALLED, PROJECT, USER
 from llm_orc.domain.ensemble import Ensemble
@@ -80,3 +81,8 @@ class Shelf(Mapping[str, Thing]):
             if thing.name == name:
                 return thing
         raise KeyError(name)
+
+
+def overlaid(above: Mapping[str, Thing], below: Mapping[str, Thing]) -> Mapping[str, Thing]:
+    """Both, `above` winning; nothing of what is below is read before somebody asks for it."""
+    return ChainMap(dict(above), cast("MutableMapping[str, Thing]", below))

@@ -72,7 +72,7 @@ def plan_of(spec: Spec, files: Callable[[str], Files] = lambda _: NoFiles(), pro
     """
     with _read():
         ensembles = {name: _ensemble(kept, files(name)) for name, kept in spec["ensembles"].items()}
-        known = {name: _known(name, written, profiles or {}) for name, written in spec["profiles"].items()}
+        known = {name: _known(name, written, {} if profiles is None else profiles) for name, written in spec["profiles"].items()}
         attachments = tuple(map(_attachment, spec["choices"]["attachments"]))
         choices = Choices(**{**spec["choices"], "only": tuple(spec["choices"]["only"]), "attachments": attachments})
         tiers = [Chosen(each["tier"], frozenset(each["requires"]), each["provider"], each["model"]) for each in spec["tiers"]]

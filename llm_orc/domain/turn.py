@@ -1,8 +1,7 @@
 """A turn as a plan: one agent, whose model and role are those of what it goes on from."""
 
 import re
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,14 +122,37 @@ def plan_of_turn(node: Node, profiles: Mapping[str, Profile]) -> Plan:
     return plan
 
 
-def plans_of_turns(run: Run, profiles: Mapping[str, Profile]) -> dict[str, Plan]:
-    """The plans of the turns of a run, by node; what cannot be made again is left out: it has said what it had to say."""
-    plans = {}
-    for node in run.nodes.values():
-        if node.turn is not None:
-            with suppress(ProblemError):
-                plans[node.id] = plan_of_turn(node, profiles)
-    return plans
+class TurnPlans(MutableMapping[str, Plan]):
+    """The plans of the turns of a run, by node, each made when somebody asks for it. One that cannot be made again is not there."""
+
+    def __init__(self, run: Run, profiles: Mapping[str, Profile]) -> None:
+        """`profiles` are those of today."""
+        self._run, self._profiles = run, profiles
+        self._made: dict[str, Plan] = {}
+
+    def __getitem__(self, id_: str) -> Plan:
+        if id_ not in self._made:
+            node = self._run.nodes[id_]
+            if node.turn is None:
+                raise KeyError(id_)
+            try:
+                self._made[id_] = plan_of_turn(node, self._profiles)
+            except ProblemError:
+                raise KeyError(id_) from None
+        return self._made[id_]
+
+    def __setitem__(self, id_: str, plan: Plan) -> None:
+        self._made[id_] = plan
+
+    def __delitem__(self, id_: str) -> None:
+        del self._made[id_]
+
+    def __iter__(self) -> Iterator[str]:
+        known = dict.fromkeys([*(node.id for node in self._run.nodes.values() if node.turn is not None), *self._made])
+        return (id_ for id_ in known if id_ in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 def _only_asks(plan: Plan) -> bool:

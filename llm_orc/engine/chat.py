@@ -1,7 +1,7 @@
 """A run that is open: whoever holds it says things in it, from anywhere in it, one after another or at once."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 
 from llm_orc.domain.conversation import cannot_go_on_from, last_said, next_turn
@@ -11,7 +11,7 @@ from llm_orc.domain.problem import ProblemError
 from llm_orc.domain.profile import DefaultProfile, Profile
 from llm_orc.domain.run import Run
 from llm_orc.domain.spec import Spec
-from llm_orc.domain.turn import Speaking, attached, plan_of_turn, plans_of_turns, speaker, turn_plan
+from llm_orc.domain.turn import Speaking, TurnPlans, attached, plan_of_turn, speaker, turn_plan
 from llm_orc.engine.open_run import OpenRun
 from llm_orc.engine.open_run import Talk as OpenTalk
 from llm_orc.engine.turns import Before
@@ -39,12 +39,12 @@ class Chat:
     """As far as it has come."""
     making: Making
     whole: OpenRun
-    _plans: dict[str, Plan] = field(default_factory=dict)
+    _plans: MutableMapping[str, Plan] = field(init=False)
     """Of the turns, by their ids."""
     _working: dict[str, asyncio.Future[Outcome]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._plans = plans_of_turns(self.run, self.making.profiles)
+        self._plans = TurnPlans(self.run, self.making.profiles)
 
     async def say(
         self,

@@ -531,3 +531,10 @@ async def test_replies_are_used_again_where_that_is_wished(there: Place) -> None
             conversation = await orchestrator.create_conversation("c", "hello")
             assert conversation.nodes["turn-1"].text == "reply to hello"
         assert len(there.asked) == asked
+
+
+async def test_a_broken_profile_beside_it_is_no_matter(there: Place) -> None:
+    (there.home / ".config/llm-orc/profiles").mkdir(parents=True)
+    (there.home / ".config/llm-orc/profiles/broken.yaml").write_text("modell: x")
+    conversation = await there.orchestrator().create_conversation("c", "hello")
+    assert conversation.nodes["turn-1"].status == "completed"

@@ -106,6 +106,8 @@ async def test_an_ensemble_does_each_part(there: Place) -> None:
     assert task.conversation.nodes[f"{task.id}[1]/second"].status == "completed"
     run = task.conversation.run
     assert task.conversation.get_token_usage().total_tokens == run.usage.total
+    await tasks.orchestrator.execute_prompt(task.conversation, "so?")
+    assert there.asked[-1][0] == ("user", "Task: two_steps"), "a conversation with such a task in it is gone on with"
 
 
 async def test_a_task_that_nobody_knows(there: Place) -> None:
