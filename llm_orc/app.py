@@ -35,7 +35,7 @@ from llm_orc.domain.problem import Problem, ProblemError
 from llm_orc.domain.profile import AUTO, Profile
 from llm_orc.domain.resolve import resolve
 from llm_orc.domain.run import Run, fold
-from llm_orc.domain.spec import Spec, spec_of
+from llm_orc.domain.spec import LIMITS, Spec, spec_of
 from llm_orc.engine.limits import Bounds
 from llm_orc.engine.means import Keep, Means
 from llm_orc.engine.perform import perform
@@ -67,13 +67,8 @@ def planned(layers: Layers, named: str | Ensemble, choices: Choices, profiles: M
     ensemble = around.ensemble(named) if isinstance(named, str) else named
     known = overlaid(profiles, around.profiles) if profiles else around.profiles
     plan = resolve(ensemble, known, around.ensembles, choices, layers.default_profile)
-    limits = layers.settings.limits
-    return replace(
-        plan,
-        max_parallel=plan.max_parallel or limits.max_parallel,
-        max_cost=plan.max_cost or limits.max_cost,
-        timeout_seconds=plan.timeout_seconds or limits.timeout_seconds,
-    )
+    limits: dict[str, Any] = {each: getattr(plan, each) or getattr(layers.settings.limits, each) for each in LIMITS}
+    return replace(plan, **limits)
 
 
 def imported(plan: Plan) -> None:

@@ -18,7 +18,7 @@ from llm_orc.domain.resolve import resolve
 from llm_orc.domain.secret import MARK, without_secrets
 
 VERSION = 1
-_LIMITS = ("max_parallel", "max_cost", "timeout_seconds")
+LIMITS = ("max_parallel", "max_cost", "timeout_seconds")
 _PLAIN = ("name", "model", "provider")
 """The keys of a profile that hold no key of a provider, even where one is called `ollama`."""
 Spec = Mapping[str, Any]
@@ -44,7 +44,7 @@ def spec_of(
         "tiers": [_plain(each._asdict()) for each in plan.basis.tiers],
         "default": plan.basis.default,
         "choices": _plain({each.name: getattr(plan.basis.choices, each.name) for each in fields(Choices)}),
-        "limits": {key: getattr(plan, key) for key in _LIMITS},
+        "limits": {key: getattr(plan, key) for key in LIMITS},
         "offline": offline,
         "bare": not plan.agents,
     }
@@ -76,7 +76,7 @@ def plan_of(spec: Spec, files: Callable[[str], Files] = lambda _: NoFiles(), pro
         attachments = tuple(map(_attachment, spec["choices"]["attachments"]))
         choices = Choices(**{**spec["choices"], "only": tuple(spec["choices"]["only"]), "attachments": attachments})
         tiers = [Chosen(each["tier"], frozenset(each["requires"]), each["provider"], each["model"]) for each in spec["tiers"]]
-        limits = {key: spec["limits"][key] for key in _LIMITS}
+        limits = {key: spec["limits"][key] for key in LIMITS}
         ensemble, default = ensembles.pop(""), DefaultProfile(spec["default"])
     plan = resolve(ensemble, known, ensembles, choices, default)
     plan = bare(plan) if spec.get("bare") else plan
