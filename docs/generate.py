@@ -14,7 +14,6 @@ from providers import providers
 from pydantic import BaseModel
 
 from llm_orc.cli.commands import COMMANDS
-from llm_orc.cli.usage import UNBUILT as FLAGS
 from llm_orc.config.foreign import PASSED_OVER, REFUSED
 from llm_orc.config.schema import described
 from llm_orc.config.settings import Settings
@@ -71,14 +70,12 @@ def help_of(command: str) -> str:
 
 
 def refused() -> str:
-    """The keys of LLM Orchestra that do nothing or are refused, and the flags that this version refuses."""
+    """The keys of LLM Orchestra that do nothing or are refused."""
     idle = [f"| `{key}` | {instead} |" for key, instead in PASSED_OVER.items()]
     foreign = [f"| `{key}` | {instead} |" for key, instead in REFUSED.items()]
-    unbuilt = [f"| `llm-orc invoke` | {' '.join(f'`{flag}`' for flag in FLAGS)} |"]
     parts = (
         ("Keys that change nothing, and warn", "there", "here", idle),
         ("Keys that are refused", "there", "here", foreign),
-        ("Flags that this version refuses", "of", "flags", unbuilt),
     )
     return "\n".join("\n".join([f"## {title}", "", f"| {left} | {right} |", "|---|---|", *rows, ""]) for title, left, right, rows in parts)
 

@@ -52,13 +52,13 @@ def continue_(
     """
     refuse_empty(ctx)
     from llm_orc.cli.continuing import Asked, continued
-    from llm_orc.cli.input import FROM_STDIN, Given
+    from llm_orc.cli.input import given_of
     from llm_orc.cli.invocation import Wanted
     from llm_orc.cli.logs import logged
     from llm_orc.cli.planning import choices_of
 
     dollars = choices_of([], "", [], no_deps=False, max_parallel="", max_cost=max_cost).max_cost
     wanted = Wanted(output_format, output, "", force, stream, offline, bool(verbose), keep=True, css=css)
-    given = Given(text, tuple(file), stdin=not no_stdin and FROM_STDIN not in attach, attached=tuple(attach))
+    given = given_of(text, file, attach, no_stdin=no_stdin)
     with logged(ctx.obj, log_file, verbose):
         return continued(ctx.obj, Asked(run, tuple(after), profile or None, dollars), given, wanted)

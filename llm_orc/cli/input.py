@@ -34,6 +34,12 @@ class Given(NamedTuple):
     """The files that go along with it as they are; `-` is stdin."""
 
 
+def given_of(text: str, files: Iterable[str], attached: Iterable[str], *, no_stdin: bool) -> Given:
+    """What the flags say; a file that comes through stdin is no text."""
+    names = tuple(attached)
+    return Given(text, tuple(files), not no_stdin and FROM_STDIN not in names, names)
+
+
 def read_input(terminal: Terminal, given: Given) -> str:
     """The parts that are there, joined by a blank line; one part alone stays as it is. Raises ProblemError with all that is wrong."""
     parts = [given.text]

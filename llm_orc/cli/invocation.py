@@ -18,7 +18,7 @@ from llm_orc.cli.output import Target, format_of, opened, style_sheet, target_of
 from llm_orc.cli.planning import is_offline, trusted_plan, warn, with_attachments
 from llm_orc.cli.terminal import HungUpError, Terminal
 from llm_orc.config.layers import Layers
-from llm_orc.domain.event import Happening
+from llm_orc.domain.event import Happening, Submitted
 from llm_orc.domain.message import Tell
 from llm_orc.domain.plan import Choices, Plan
 from llm_orc.domain.problem import Problem, ProblemError
@@ -28,6 +28,7 @@ from llm_orc.render.formats import Format, Paper
 from llm_orc.render.talk import Patience, Talk, summary
 
 if TYPE_CHECKING:
+    from llm_orc.cli.chatting import TalkAt
     from llm_orc.cli.gate import Gate
     from llm_orc.cli.split import Split
     from llm_orc.engine.chat import Turn
@@ -55,22 +56,41 @@ class Wanted(NamedTuple):
     """A file with a style sheet for pages."""
     split: str | None = None
     """The folder that sections are written to."""
+    chat: bool = False
 
 
 def carried_out(terminal: Terminal, name: str, choices: Choices, given: Given, wanted: Wanted) -> int:
     """Run the ensemble and print its result; the exit code. Raises ProblemError."""
+    if wanted.chat:
+        _check_chat(terminal, wanted)
     target = target_of(terminal, wanted.output, force=wanted.force, split=wanted.split)
     layers, plan = trusted_plan(terminal, name, with_attachments(terminal, choices, given.attached))
     call = call_of(terminal, layers, plan, wanted, target)
     with importing(terminal, given, plan):
         text = read_input(terminal, given)
     warn(terminal, layers.warnings, plan.warnings, names_a_file(terminal, given.text))
+    if wanted.chat:
+        from llm_orc.cli.chatting import chatted
+
+        return chatted(terminal, call, text)
     gc.freeze()  # what is loaded by now stays
     asyncio.run(call.performed(text))
     code = call.ended()
     if code in (ExitCode.OK, ExitCode.SOME_FAILED) and (terminal.stderr.is_terminal or wanted.offline) and comes_with_us(layers, name):
         call.say(next_steps(terminal, layers, call.run, name, choices, given))
     return code
+
+
+def _check_chat(terminal: Terminal, wanted: Wanted) -> None:
+    """Raise ProblemError where nobody is there to talk, and for flags that say something of a result: a chat has many."""
+    flags = {"-o": wanted.output, "--output-format": wanted.output_format, "--fail-on": wanted.fail_on}
+    flags |= {"--css": wanted.css, "--split": wanted.split}
+    problems = [Problem(f"{flag} does nothing with --chat", hint="leave one of them out") for flag, given in flags.items() if given]
+    if not terminal.can_ask:
+        hint = "go on with a run from a script: llm-orc continue RUN TEXT"
+        problems.append(Problem("--chat needs a terminal to type at", hint=hint))
+    if problems:
+        raise ProblemError(*problems)
 
 
 def call_of(terminal: Terminal, layers: Layers, plan: Plan, wanted: Wanted, target: Target) -> "Call":
@@ -143,6 +163,8 @@ class Call:
     whole: Run = field(default_factory=Run)
     """Of a turn: the run that it joins, of which `run` is then only what happens now."""
     turn: "Turn | None" = None
+    talk: "TalkAt | None" = None
+    """Keeps the run open."""
     error: Exception | None = None
     """What went wrong while the format wrote."""
     unkept: Sequence[Problem] = ()
@@ -176,7 +198,8 @@ class Call:
                     whole, hear = self.run, [tell, *listeners]
                     if self.turn is not None:
                         whole, hear = self.whole, [partial(fold, self.run), *hear]
-                    await session.perform(text, hear, stream=stream, shown=shown, run=whole, turn=self.turn)
+                    talk = self.talk(session.stop) if self.talk else None
+                    await session.perform(text, hear, stream=stream, shown=shown, run=whole, talk=talk, turn=self.turn)
 
     @property
     def _before(self) -> str:
@@ -229,7 +252,8 @@ class Call:
                     live.tell(event)
                 yield [live.tell]
         elif self.view == "lines":
-            yield [Talk(self.terminal.say, self.run, verbose=self.wanted.verbose, color=stderr.color, width=stderr.width).tell]
+            talk = Talk(self.terminal.say, self.run, verbose=self.wanted.verbose, color=stderr.color, width=stderr.width)
+            yield [talk.tell if self.talk is None else _until_turns(talk.tell)]
         elif self.view == "waits":
             yield [Patience(self.terminal.say).tell]
         else:
@@ -276,6 +300,19 @@ class Call:
     def say(self, lines: Iterable[str]) -> None:
         """Write lines on stderr."""
         self.terminal.say("".join(f"{line}\n" for line in lines))
+
+
+def _until_turns(tell: Tell) -> Tell:
+    """Told no more once somebody talks: what becomes of a turn is said where it is said."""
+    talks = False
+
+    def told(event: Happening) -> None:
+        nonlocal talks
+        talks = talks or (isinstance(event, Submitted) and event.turn is not None)
+        if not talks:
+            tell(event)
+
+    return told
 
 
 def _exit_code(run: Run, *, wrong: bool, closed: bool) -> int:

@@ -35,6 +35,7 @@ _Text = Annotated[str, typer.Argument(metavar="INPUT", help="What it works on; s
 _Offline = Annotated[
     bool, typer.Option("--offline", help="Send nothing to other machines, and skip what would. LLM_ORC_OFFLINE=1 does the same.")
 ]
+_Chat = Annotated[bool, typer.Option("--chat", help="Keep the run open, and talk with the model that spoke last.")]
 _NoStore = Annotated[bool, typer.Option("--no-store", help="Keep nothing of this run.")]
 
 
@@ -56,6 +57,7 @@ def invoke(
     max_parallel: MaxParallel = "",
     max_cost: MaxCost = "",
     cache: Cache = None,
+    chat: _Chat = False,
     stream: Stream = False,
     offline: _Offline = False,
     fail_on: FailOn = "",
@@ -70,13 +72,12 @@ def invoke(
 ) -> int:
     """Run an ensemble on the argument, each file and what stdin holds, joined by blank lines, and print its result."""
     refuse_empty(ctx)
-    from llm_orc.cli.input import FROM_STDIN, Given
+    from llm_orc.cli.input import given_of
     from llm_orc.cli.invocation import Wanted, carried_out
     from llm_orc.cli.logs import logged
     from llm_orc.cli.planning import choices_of
 
     choices = choices_of(var, only, profile, no_deps=no_deps, max_parallel=max_parallel, max_cost=max_cost, cache=cache)
-    wanted = Wanted(output_format, output, fail_on, force, stream, offline, bool(verbose), keep=not no_store, css=css, split=split)
-    given = Given(text, tuple(file), stdin=not no_stdin and FROM_STDIN not in attach, attached=tuple(attach))
+    wanted = Wanted(output_format, output, fail_on, force, stream, offline, bool(verbose), not no_store, css, split, chat)
     with logged(ctx.obj, log_file, verbose):
-        return carried_out(ctx.obj, ensemble, choices, given, wanted)
+        return carried_out(ctx.obj, ensemble, choices, given_of(text, file, attach, no_stdin=no_stdin), wanted)

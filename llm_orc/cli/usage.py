@@ -7,8 +7,6 @@ import typer
 from llm_orc.cli.commands import COMMANDS, NAME
 from llm_orc.domain.problem import Problem
 
-UNBUILT = ("--chat",)
-"""Flags of `invoke` that no code stands behind yet: refused, so that nobody believes they do something."""
 _QUOTE = "a text of several words is one argument: quote it"
 
 
@@ -17,8 +15,6 @@ def problem_of(error: typer.TyperException, words: Sequence[str]) -> Problem:
     command = words[0] if words and words[0] in COMMANDS else ""
     see = f"see: {NAME} {command} --help" if command else f"see: {NAME} --help"
     name = getattr(error, "option_name", "")
-    if name in UNBUILT and command == "invoke":
-        return Problem(f"'{name}' is not supported yet", hint="leave it out")
     if hasattr(error, "possibilities"):
         close = (error.possibilities or [""])[0]
         return Problem(f"no option '{name}'", hint=f"did you mean '{close}'? {see}" if close else see)

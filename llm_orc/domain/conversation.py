@@ -282,14 +282,21 @@ def next_turn(run: Run, taken: Collection[str] = ()) -> str:
     return name
 
 
-def last_said(run: Run, final: str | None = None) -> str | None:
-    """The node that a conversation ends with: the last turn, else the `final` agent, else what nothing has read; raises ProblemError."""
+def ends(run: Run, final: str | None = None) -> list[str]:
+    """The nodes that a conversation ends with: the last turn, else the `final` agent, else what nothing has read."""
     turns = [node.id for node in run.nodes.values() if node.turn is not None and node.status == "succeeded"]
-    if turns or final in run.nodes:
-        return turns[-1] if turns else final
+    if turns:
+        return turns[-1:]
+    if final is not None and final in run.nodes:
+        return [final]
     read = {needed for node in run.top() for needed in node.depends_on}
-    ends = [node.id for node in run.top() if node.id not in read]
-    several = [id_ for id_ in ends if run.nodes[id_].status == "succeeded"] or ends
+    unread = [node.id for node in run.top() if node.id not in read]
+    return [id_ for id_ in unread if run.nodes[id_].status == "succeeded"] or unread
+
+
+def last_said(run: Run, final: str | None = None) -> str | None:
+    """The one node that a conversation ends with, if it has any; raises ProblemError where there are several."""
+    several = ends(run, final)
     if len(several) > 1:
         hint = f"say from which to go on: --after {several[0]} (there are: {', '.join(several[:_SHOWN])})"
         raise ProblemError(Problem(f"the run ends with {len(several)} replies, not with one", hint=hint))

@@ -1,6 +1,7 @@
 """The embedded provider: in process, no network, deterministic. It quotes what fits the role and the task, and says so.
 
-The role is the system prompt; `task.py` tells the task in the last user message from the material, whose lines are counted from 1.
+The role is the system prompt; `task.py` tells the task in the last user message from the material, whose lines are counted from 1. In a
+conversation a message of one line is a task whose material is that of the messages before it.
 Where role or task say `JSON list` or `JSON array`, the reply is a JSON list of the quoted texts. Asked for a number (`the three ...`), it
 quotes as many, else up to five. `max_tokens` and `stop` cut the reply; `options: {lines: N}` sets the number, `{window: N}` how much it
 reads; all else changes nothing.
@@ -20,7 +21,7 @@ from llm_orc.domain.message import NO_USAGE, FailedError, Failure, FinishReason,
 from llm_orc.domain.profile import Endpoint, Profile
 from llm_orc.models.base import BaseModel, Options, estimated, messages_of
 from llm_orc.models.extract import HEADER, rank, weigh
-from llm_orc.models.task import task_of
+from llm_orc.models.task import Task, task_of
 
 ENDPOINT = Endpoint("embedded", "embedded", max_parallel=None, local=True)
 USUAL = 5
@@ -92,7 +93,7 @@ def _with_texts(message: Message) -> Message:
 def _extracted(messages: Sequence[Message], profile: Profile) -> str:
     role = "\n".join(message.text for message in messages if message.role == "system")
     said = [message.text for message in messages if message.role == "user"]
-    task = task_of(said[-1] if said else "")
+    task = _task(said)
     number = profile.options.get("lines") or task.number
     listed = bool(_LIST_ASKED.search(f"{role}\n{task.words}"))
     quotes = rank(task.material, weigh(task.words, role), number or USUAL, fill=listed or number is not None)
@@ -103,6 +104,14 @@ def _extracted(messages: Sequence[Message], profile: Profile) -> str:
     if listed:
         return json.dumps([quote.text.strip() for quote in quotes], ensure_ascii=False)
     return "\n".join((HEADER, *map(str, quotes)))
+
+
+def _task(said: Sequence[str]) -> Task:
+    """What is asked last; one line after other messages is asked about what was in these."""
+    *before, last = said or ("",)
+    if before and "\n" not in last.strip():
+        return Task(last, tuple(text for each in before for text in task_of(each).material))
+    return task_of(last)
 
 
 def _cut(text: str, profile: Profile) -> tuple[str, FinishReason]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from llm_orc.domain.event import Shortened
 from llm_orc.domain.message import Usage
-from llm_orc.domain.run import Run
+from llm_orc.domain.run import Node, Run
 from llm_orc.domain.use import Spending
 
 CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
@@ -70,7 +70,7 @@ def dollars(cost: float) -> str:
     return f"${cost:.2f}" if cost >= 0.1 else f"${cost:.2g}" if cost >= 0.0001 else "under $0.0001"
 
 
-def cost_of(spent: Run | Spending, *, unpriced: bool) -> str:
+def cost_of(spent: Run | Node | Spending, *, unpriced: bool) -> str:
     """What it cost: `at least` where the price of some call is not known, `~` where tokens are our own count, nothing where no price is."""
     if spent.cost is None or (unpriced and not spent.cost):
         return ""

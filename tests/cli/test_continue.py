@@ -10,43 +10,10 @@ import pytest
 import llm_orc
 from llm_orc import Ensemble
 from llm_orc.domain.ensemble import FunctionAgent
-from llm_orc.domain.run import Run, fold
-from llm_orc.store.runs import Store
+from llm_orc.domain.run import Run
+from tests.cli.talk import CHAIN, Parrot, began, chat, kept, talkative
 from tests.pictures import png
 from tests.project import NewProject, Outcome, Project
-from tests.servers.openai import OpenAIServer, Scripted
-from tests.servers.wire import Gate, Received
-
-CHAIN: list[dict[str, Any]] = [
-    {"name": "a", "prompt": "look: {{ input }}"},
-    {"name": "b", "system_prompt": "You are strict.", "temperature": 0.5},
-    {"name": "c", "prompt": "sum: {{ agents.a }} {{ agents.b }}"},
-]
-PAIR = [{"name": "a"}, {"name": "b", "system_prompt": "You are strict."}]
-
-
-class Parrot(OpenAIServer):
-    """Says `re LAST WORDS`; refuses what is said of trouble, waits at the gate with what is said of waiting."""
-
-    def __init__(self) -> None:
-        super().__init__(self.said)
-        self.gate = Gate()
-        self.trouble = True
-
-    def said(self, request: Received) -> Scripted:
-        """What comes back."""
-        last = chat(request)[-1][1]
-        refused = self.trouble and "trouble" in last
-        return Scripted(f"re {last.split(':')[0]}", 400 if refused else 200, gate=self.gate if "wait" in last else None, usage=(10, 5))
-
-    @property
-    def last(self) -> list[tuple[str, str]]:
-        """What was sent last."""
-        return chat(self.chats[-1])
-
-
-def chat(request: Received) -> list[tuple[str, str]]:
-    return [(said["role"], str(said["content"])) for said in request.json["messages"]]
 
 
 @pytest.fixture
@@ -57,34 +24,11 @@ def server() -> Any:
 
 @pytest.fixture
 def here(project: NewProject, server: Parrot) -> Project:
-    """A trusted project with two ensembles."""
-    profile = {"provider": "openai-compatible", "base_url": server.base_url, "price": {"input": 1.0, "output": 1000.0}}
-    return project(
-        {
-            ".llm-orc/profiles/mine.yaml": json.dumps({**profile, "model": "m", "system_prompt": "Be good."}),
-            ".llm-orc/profiles/other.yaml": json.dumps({**profile, "model": "big", "capabilities": ["vision"]}),
-            ".llm-orc/config.yaml": "default_profile: mine\n",
-            ".llm-orc/ensembles/chain.yaml": json.dumps({"agents": CHAIN}),
-            ".llm-orc/ensembles/pair.yaml": json.dumps({"agents": PAIR, "synthesis": {"concat": True}}),
-        },
-        trusted=True,
-    )
+    return talkative(project, server)
 
 
 def told(here: Project, *words: str, **more: Any) -> Outcome:
     return here.run("continue", "last", *words, **more)
-
-
-def began(here: Project, name: str, text: str = "hi", **more: Any) -> None:
-    llm_orc.run(name, text, store=True, cwd=here.path, env=here.env(), **more)
-
-
-def kept(here: Project) -> Run:
-    run = Run()
-    with Store.open(here.path / ".llm-orc/store") as store:
-        for event in store.events(store.find("last")):
-            fold(run, event)
-    return run
 
 
 def test_the_model_that_spoke_last_is_told_what_was_said_before(here: Project, server: Parrot) -> None:

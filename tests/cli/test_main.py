@@ -9,7 +9,6 @@ import pytest
 
 import llm_orc
 from llm_orc.cli.commands import COMMANDS
-from llm_orc.cli.usage import UNBUILT
 from tests.project import NewProject, Project, run
 
 HEAVY = {"aiohttp", "asyncio", "httpx", "jinja2", "pydantic", "rich", "sqlite3", "ssl", "yaml"}
@@ -63,13 +62,6 @@ def test_every_help_ends_with_two_examples(project: NewProject, words: list[str]
     assert all("llm-orc" in line and line.startswith("    ") for line in (first, second))
     assert outcome.out == project().run(*words, "-h").out
     assert outcome.code == 0
-
-
-@pytest.mark.parametrize("flag", UNBUILT)
-@pytest.mark.parametrize("place", ["before", "after"])
-def test_a_flag_that_is_not_built_is_refused(here: Project, flag: str, place: str) -> None:
-    words = ["invoke", flag, "echo", "x"] if place == "before" else ["invoke", "echo", "x", flag]
-    assert here.run(*words) == ("", f"error: '{flag}' is not supported yet\nhint: leave it out\n", 2)
 
 
 TYPOS = {

@@ -256,3 +256,14 @@ async def test_a_parameter_that_it_does_not_have_is_named_in_a_warning() -> None
     )
     await Embedded("embedded", Reach()).ask(request.profile)(request, told.append)
     assert [event.what for event in told if isinstance(event, Warned)] == ["the embedded model quotes, and has no temperature"]
+
+
+async def test_a_line_after_other_messages_asks_about_what_was_in_them() -> None:
+    first = "List what matters:\n\nBoats pay four euros.\nThe office has tea.\nIt closes at nine."
+    before = (Message("user", first), Message("assistant", f"{HEADER}\n3: It closes at nine."))
+    reply = await answer(Request("a", (*before, Message("user", "Who has tea?")), EMBEDDED), lambda _: None)
+    assert quotes(reply.text) == {2: "The office has tea."}
+    reply = await answer(
+        Request("a", (*before, Message("user", "Who is late?\n\nA ship is late.\nNobody else.")), EMBEDDED), lambda _: None
+    )
+    assert quotes(reply.text) == {1: "A ship is late."}
