@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llm_orc.domain.event import Cause, Submitted, Warned
 from llm_orc.domain.message import Failure, Outcome, Tell
@@ -17,7 +17,9 @@ from llm_orc.engine.limits import Place, Stopwatch
 from llm_orc.engine.means import Means
 from llm_orc.engine.node import Node
 from llm_orc.engine.slots import Slots
-from llm_orc.engine.turns import Before
+
+if TYPE_CHECKING:
+    from llm_orc.engine.turns import Before
 
 Talk = Callable[["OpenRun"], Awaitable[None]]
 """Goes on with a run when its ensemble is through; it is kept open until this is over."""
@@ -40,7 +42,7 @@ class OpenRun:
     watches: tuple[Stopwatch, ...] = ()
     budgets: tuple[Budget, ...] = ()
     """From the inner run's to the outer's."""
-    before: Before | None = None
+    before: "Before | None" = None
     """Of a turn: what it goes on from."""
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     """Of the ensemble's own agents, by name, as they end."""
@@ -69,7 +71,7 @@ class OpenRun:
             if talk is not None:
                 await talk(self)
 
-    def turn(self, plan: Plan, text: str, before: Before, *, shown: bool = False) -> asyncio.Future[Outcome]:
+    def turn(self, plan: Plan, text: str, before: "Before", *, shown: bool = False) -> asyncio.Future[Outcome]:
         """Add a turn: a plan of one agent, which is told the text after all that was said before. It never fails: a failure is its outcome.
 
         It starts when what it goes on from is done; without a reply there, it is skipped. Its tokens are on stdout as they come if `shown`.
