@@ -180,6 +180,7 @@ class Call:
     async def _run_command(self, agent: CommandAgent) -> Reply:
         env = surroundings(self.means.env, agent.env)
         stdin = self.work()
+        self.turn.began = Started(self.id, stdin)
         run = Program(agent.command[0], agent.command, str(self.means.cwd), env, agent.success_codes)
         return await self._said(agent, run, stdin.encode(errors="replace"), lambda: parts_of_command(agent, run, stdin))
 

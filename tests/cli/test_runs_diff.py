@@ -29,6 +29,11 @@ CHANGES = {
     "each, old]": "each, new]",
     "Some words": "Other words",
 }
+LAST = (
+    "@@ -1,5 +1,5 @@\n-Some words,\n+Other words,\n Extracted by the embedded model (it quotes, it does not reason):\n"
+    "-1: first input\n-and these: item one item two item three\n+1: second input\n+and these: item one item 2 item three\n"
+)
+"""What differs in what the last agent is told, and says."""
 
 
 def changed(text: str, changes: Mapping[str, str]) -> str:
@@ -69,15 +74,14 @@ def test_two_runs_are_laid_side_by_side(ran: Project) -> None:
         "facts succeeded TIME $0 prompt, reply\n"
         "old succeeded TIME only in A\n"
         "each succeeded TIME reply; 1 of 3 nodes inside differ\n"
-        "last succeeded TIME reply\n"
+        "last succeeded TIME prompt, reply\n"
         "new succeeded TIME only in B\n"
         "\ninput\n@@ -1 +1 @@\n-first input\n+second input\n"
         "\nfacts: prompt\n@@ -1 +1 @@\n-first input\n+second input\n"
         "\nfacts: reply\n@@ -1,2 +1,2 @@\n Extracted by the embedded model (it quotes, it does not reason):\n"
         "-1: first input\n+1: second input\n"
         '\neach: reply\n@@ -1,5 +1,5 @@\n [\n "item one",\n- "item two",\n+ "item 2",\n "item three"\n ]\n'
-        "\nlast: reply\n@@ -1,5 +1,5 @@\n-Some words,\n+Other words,\n Extracted by the embedded model (it quotes, it does not reason):\n"
-        "-1: first input\n-and these: item one item two item three\n+1: second input\n+and these: item one item 2 item three\n \n"
+        f"\nlast: prompt\n{LAST} \n\nlast: reply\n{LAST} \n"
     )
 
 
@@ -113,7 +117,7 @@ def test_the_difference_as_json(ran: Project) -> None:
     assert nodes["each"]["inside"] == {"nodes": 3, "differ": 1}
     assert nodes["facts"]["differs"] == ["prompt", "reply"]
     assert nodes["facts"]["prompt"] == "@@ -1 +1 @@\n-first input\n+second input"
-    assert nodes["last"]["prompt"] is None
+    assert nodes["last"]["prompt"] == nodes["last"]["reply"], "a command is told, too"
     assert nodes["old"]["b"] is None
     assert nodes["new"]["a"] is None
 

@@ -147,7 +147,7 @@ def test_a_run_is_one_page(ran: Project) -> None:
     page = Tags(ran.run("runs", "export", "last", "--output-format", "page").out)
     assert "<script>alert(1)</script>" in page.said
     assert "[words](javascript:alert(1)) ![p](http://evil.example/p.png) <http://evil.example/auto>" in page.said
-    assert page.said.count("item 7") == 2, "its reply, and that of all"
+    assert page.said.count("item 7") == 3, "what it was told, its reply, and that of all"
     assert "\x1b" not in page.said
     assert "\u202e" not in page.said
     assert "script: 'sh': exit code 7" in page.said
