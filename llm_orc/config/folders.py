@@ -20,6 +20,8 @@ UNTRUSTED = "if you know what is in this project: llm-orc trust"
 MAGIC = frozenset("*?[")
 """What makes a pattern of the name of a file."""
 _NAME = re.compile(rf"(?:examples/)?{NAME_PATTERN[1:-1]}")
+_LAYERED = re.compile(rf"{NAME_PATTERN[1:-1]}/[^/]+")
+"""The name of a template that other layers may have too: without a folder in it, it may well be meant for another ensemble."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,10 @@ class Folder:
         return (own, self.path) if self.layer == CALLED and kind == "ensembles" else (own,)
 
 
+def _unheard(_: Problem) -> None:
+    """For whom nobody listens."""
+
+
 @dataclass(frozen=True, slots=True)
 class FolderFiles:
     """The files that an ensemble in a folder may name."""
@@ -82,6 +88,9 @@ class FolderFiles:
     folder: Folder
     beside: Path
     """The folder that the ensemble itself lies in."""
+    higher: tuple[Folder, ...] = ()
+    """The layers above, the highest last; their templates stand for those of the same name, if there is a folder in it."""
+    warn: Callable[[Problem], None] = _unheard
 
     @property
     def trusted(self) -> bool:
@@ -99,7 +108,7 @@ class FolderFiles:
 
     def text(self, name: str) -> str:
         """The text of a prompt or template; raises ProblemError without a place."""
-        path = self._find(name, "templates")
+        path = self._replaced(name) or self._find(name, "templates")
         try:
             return read_text(path, name)
         except ProblemError as error:
@@ -145,9 +154,26 @@ class FolderFiles:
             raise ProblemError(Problem(f"'{name}' lies outside of the project", hint=hint))
         return read_attachment(path, name)
 
+    def _replaced(self, name: str) -> Path | None:
+        """The template of a higher layer that stands for this one; raises ProblemError for one of a project that is not trusted."""
+        layered = reversed(self.higher) if _LAYERED.fullmatch(name) else ()
+        for folder in layered:
+            found = folder.path / "templates" / name
+            if not surely(found.is_file):
+                continue
+            whose = "the one that comes with llm-orc" if self.folder.layer == BUILT_IN else "your own"
+            what = f"the template '{name}' is the project's, not {whose}"
+            if not folder.trusted:
+                raise ProblemError(Problem(what, hint=f"look at it, then: {UNTRUSTED.rpartition(': ')[2]}", untrusted=True))
+            if folder.layer != USER:
+                self.warn(Problem(what, warning=True))
+            return found
+        return None
+
     def _find(self, name: str, kind: str, *first: Path) -> Path:
         base = self.folder.path / "ensembles" if self.folder.layer == BUILT_IN else self.folder.path
-        homes = dict.fromkeys((*first, base, base / kind, self.beside, self.beside / kind, self.folder.root))
+        lowest = [_shipped() / "ensembles" / kind] if kind == "templates" and _LAYERED.fullmatch(name) else []
+        homes = dict.fromkeys((*first, base, base / kind, self.beside, self.beside / kind, self.folder.root, *lowest))
         try:
             found = next((home / name for home in homes if (home / name).exists()), None)
         except (OSError, ValueError):  # too long, or with a NUL in it
@@ -155,7 +181,7 @@ class FolderFiles:
         if found is None:
             places = ", ".join(f"{self.folder.where.shown(home)}/" for home in homes)
             raise ProblemError(Problem(f"no file '{name}'", hint=f"looked in {places}"))
-        if problem := self.folder.out_of_bounds(found, name):
+        if found not in [home / name for home in lowest] and (problem := self.folder.out_of_bounds(found, name)):
             raise ProblemError(problem)
         return found
 

@@ -44,10 +44,13 @@ class Layers:
     """The config.yaml of each layer that has one, then the environment's variables."""
     told: list[Problem] = field(default_factory=list)
     """Warnings so far."""
+    templates: tuple[Folder, ...] = ()
+    """The folders whose templates may stand for those of lower ones; all, unless told."""
     ensembles: Shelf[Ensemble] = field(init=False)
     profiles: Shelf[Profile] = field(init=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "templates", self.templates or self.folders)
         object.__setattr__(self, "ensembles", Shelf("ensemble", self._ensemble_entries, self.told.append))
         object.__setattr__(self, "profiles", Shelf("profile", self._profile_entries, self.told.append))
 
@@ -118,7 +121,9 @@ class Layers:
         if not self.is_path(name_or_path):
             return self
         folder = folder_of(self.where.cwd / name_or_path, self.folders, self.where)
-        return self if folder in self.folders else replace(self, folders=(*self.folders, folder))
+        if folder in self.folders:
+            return self
+        return replace(self, folders=(*self.folders, folder), templates=(*self.templates, folder))
 
     def is_path(self, name_or_path: str) -> bool:
         """Whether an ensemble is called by its path and not by its name."""
@@ -150,7 +155,8 @@ class Layers:
 
     def _read_ensemble(self, folder: Folder, path: Path) -> Ensemble:
         document = folder.document(path)
-        ensemble = ensemble_of(document, FolderFiles(folder, path.parent), file_name(path))
+        higher = self.templates[self.templates.index(folder) + 1 :] if folder in self.templates else ()
+        ensemble = ensemble_of(document, FolderFiles(folder, path.parent, higher, self.told.append), file_name(path))
         self.told.extend(document.problems)
         return ensemble
 

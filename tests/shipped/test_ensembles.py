@@ -37,6 +37,7 @@ SHIPPED = {
         f"{ENSEMBLES}/examples/shop.py",
         rf"(?s)^{EXTRACT}.*# File by file\n\n\d+ findings in .*shop\.py \(Python, 86 lines\)",
     ),
+    "product-docs": (STORY, rf"(?s)^# Product docs\n.*\n## problem_statement\n\n{EXTRACT}.*\n## effectiveness_assessment\n\n{EXTRACT}"),
     "map-reduce": (STORY, rf"(?s){EXTRACT}.*\d+: "),
     "cascade": ("", rf"(?s){EXTRACT}.*\*careful: the grader gave no verdict\*.*\n---\n1 of 1 went to the careful model \(100%\)"),
     "cascade-check": ("", r'^\[\{"ok": true, "why": ""\}, \{"ok": false, "why": "it says'),
