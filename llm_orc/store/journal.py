@@ -34,7 +34,7 @@ from llm_orc.domain.problem import Problem, ProblemError
 from llm_orc.domain.record import record_of
 from llm_orc.domain.run import Run
 from llm_orc.domain.secret import LONG, without_secrets
-from llm_orc.store.lifted import SPEC, lifted
+from llm_orc.store.lifted import lifted, record_of_spec
 from llm_orc.store.places import FILE, Texts
 from llm_orc.store.trouble import is_busy, trouble
 
@@ -245,7 +245,7 @@ class Journal:
 
     def _begun(self, event: RunStarted, keep: Callable[[str], str]) -> int | None:
         head = without_secrets(event.input[: 4 * HEAD], LONG)[:HEAD]
-        spec = None if self._spec is None else lifted({SPEC: self._spec}, keep)
+        spec = None if self._spec is None else lifted(record_of_spec(self._spec), keep)
         values = (event.run, event.ensemble, event.at, event.at, head, self._owner, spec)
         return self._connection.execute(_RUN, values).lastrowid
 

@@ -9,19 +9,27 @@ from llm_orc.domain.secret import LONG, without_secrets
 
 SMALL = 16_000
 """Characters up to which a text stays in its row."""
-SPEC = "value"
+_SPEC = "value"
 """The key that what a run was begun with has in its record."""
+_INPUT = "input"
+"""What of it stands beside it there, for it may be long, and is kept once, whoever else says it."""
 LIFTED = "texts"
 """Key of a record -> the name under which its value is kept."""
 
 
 def lifted(record: Record, keep: Callable[[str], str]) -> str:
     """The record as a row holds it."""
-    text = text_of(record)
-    if without_secrets(text, LONG) != text:
-        record = _cleaned(json.loads(text))
-        text = text_of(record)
-    return text if len(text) <= SMALL else text_of(_light(record, keep))
+    return _clean(text_of(_light(record, keep)))
+
+
+def record_of_spec(spec: Mapping[str, Any]) -> Record:
+    """What a run was begun with as a record."""
+    return {_SPEC: {key: value for key, value in spec.items() if key != _INPUT}, _INPUT: spec[_INPUT]} if _INPUT in spec else {_SPEC: spec}
+
+
+def spec_of_record(record: Record) -> Mapping[str, Any]:
+    """And back; in older records it is one whole."""
+    return {**record[_SPEC], _INPUT: record[_INPUT]} if _INPUT in record else record[_SPEC]
 
 
 def whole(row: str, read: Callable[[str], str]) -> Record:
@@ -34,9 +42,9 @@ def _light(record: Record, keep: Callable[[str], str]) -> Record:
     light: Record = {}
     names: dict[str, str] = {}
     for key, value in record.items():
-        text = value if isinstance(value, str) else json_of(value) if key in ANYTHING else ""
+        text = json_of(value) if key in ANYTHING and value is not None else value if isinstance(value, str) else ""
         if len(text) > SMALL:
-            names[key] = keep(text if key not in ANYTHING else json_of(value))
+            names[key] = keep(_clean(text) if key in ANYTHING else without_secrets(text, LONG))
         else:
             light[key] = _light(value, keep) if isinstance(value, dict) and key not in ANYTHING else value
     return {**light, LIFTED: names} if names else light
@@ -51,6 +59,11 @@ def _filled(record: Record, read: Callable[[str], str]) -> Record:
         text = read(name)
         record[key] = json.loads(text) if key in ANYTHING else text
     return record
+
+
+def _clean(text: str) -> str:
+    """A text of JSON without secrets, however they are written in it."""
+    return text_of(_cleaned(json.loads(text))) if without_secrets(text, LONG) != text else text
 
 
 def _cleaned(value: Any) -> Any:

@@ -14,7 +14,7 @@ from llm_orc.domain.event import Happening, RunEnded
 from llm_orc.domain.problem import Place, Problem, ProblemError
 from llm_orc.domain.record import event_of
 from llm_orc.domain.run import Run
-from llm_orc.store.lifted import SPEC, whole
+from llm_orc.store.lifted import spec_of_record, whole
 from llm_orc.store.places import FILE, Owner, Texts, lives
 from llm_orc.store.schema import opened, opened_to_read
 from llm_orc.store.trouble import trouble
@@ -146,8 +146,7 @@ class Store:
         """The same; None where it was begun without."""
         with self.asked():
             row = self.connection.execute("SELECT spec FROM runs WHERE number = ?", (self.number(run_id),)).fetchone()
-            spec: Mapping[str, Any] | None = None if row[0] is None else whole(row[0], self.texts.read)[SPEC]
-            return spec
+            return None if row[0] is None else spec_of_record(whole(row[0], self.texts.read))
 
     def events(self, run_id: str, after: int = 0, node: str | None = None) -> Iterator[Happening]:
         """What was told of it, in order, those after a number, or of one node only; `Delta` is never kept. Raises ProblemError."""
