@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from bench.graphs import Graph, as_yaml, chain, critical_path, skewed, tangled, wide
+from bench.long import long_input
 from bench.providers import PROVIDER_ROWS
 from bench.results import Result
 from bench.samples import BrokenRunError, Command, Sample, median, printed_facts
@@ -232,6 +233,7 @@ ROWS: Mapping[str, Row] = {
     "thousand": thousand,
     "memory": memory,
     "fan-out": fan_out,
+    "long": long_input,
     "loading": loading,
     "store": store,
     "resume": goes_on,
