@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 NodeType = Literal["prompt", "response"]
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_UNFINISHED = ("pending", "running")
+_UNFINISHED: tuple[ExecutionStatus, ...] = ("pending", "running")
 
 
 class ConversationNode(BaseNode):
@@ -176,8 +176,9 @@ class ConversationGraph(BaseGraph[ConversationNode]):
         self.context.leave(set(removed) - set(self.nodes))
         return removed
 
-    def _unfinished(self) -> Iterator[str]:
-        return (node.id for node in self.nodes.values() if node.status in _UNFINISHED)
+    def _unfinished(self) -> Iterable[str]:
+        """With all that these go on from, which they are told."""
+        return self._graph.history(*(node.id for node in self.nodes.values() if node.status in _UNFINISHED))
 
     def _spare(self, moment: datetime | None, most: int | None, kept: Collection[str]) -> list[str]:
         held = {both for each in kept for both in self._exchange(each)}
@@ -206,9 +207,9 @@ class ConversationGraph(BaseGraph[ConversationNode]):
                 self._join(self.run.nodes[event.node], event.at)
                 self._tell("conversation_updated")
             case Resumed() | RunEnded():
-                for node_id in list(self._unfinished()):
-                    if not node_id.endswith(PROMPT) and node_id in self.run.nodes:
-                        self._update(self.run.nodes[node_id])
+                for node in self.get_nodes("response", _UNFINISHED):
+                    if node.id in self.run.nodes:
+                        self._update(self.run.nodes[node.id])
                 for node_id in list(self._waiting) if isinstance(event, RunEnded) else ():
                     self.end(node_id)
                 self._tell("conversation_updated")

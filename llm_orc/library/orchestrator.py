@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
+from llm_orc.domain.context import Context
 from llm_orc.domain.event import Happening
 from llm_orc.domain.message import Outcome
 from llm_orc.domain.problem import Problem
@@ -13,7 +14,7 @@ from llm_orc.domain.profile import Profile
 from llm_orc.library.callbacks import AnyCallback, Callbacks
 from llm_orc.library.context import answer_of
 from llm_orc.library.conversation import ConversationGraph, ConversationNode, execution_of
-from llm_orc.library.graph import GraphError, Which
+from llm_orc.library.graph import BaseNode, GraphError, Which
 from llm_orc.library.opening import Asked, Opening
 from llm_orc.library.responses import BasePrompt, ExecutionMetadata, LLMResponse
 from llm_orc.library.setting import Pool, Setting, pool_of
@@ -40,6 +41,7 @@ class Orchestrator:
         offline: bool = False,
         stream: bool = False,
         cache: bool | None = None,
+        context: Context | Mapping[str, Any] | None = None,
         store: bool | str | os.PathLike[str] = True,
         listeners: Iterable[Callable[[Happening], None]] = (),
         cwd: str | os.PathLike[str] | None = None,
@@ -48,10 +50,10 @@ class Orchestrator:
         """`agent_pool` are the profiles that may answer; the first one does where nothing else is said.
 
         They are named or given as objects, one or several, or as `get_config().user_config.agents`; none is the configured default.
-        `max_parallel` and `max_cost` hold for each conversation, `store` is where they are kept (False: nowhere); the rest is as in
-        `llm_orc.run`.
+        `max_parallel` and `max_cost` hold for each conversation, `context` says what happens where one outgrows its model's window (keys
+        as in YAML), `store` is where they are kept (False: nowhere); the rest is as in `llm_orc.run`.
         """
-        known = (dict(providers or {}), max_parallel, max_cost, offline, stream, cache, store, tuple(listeners), cwd, env)
+        known = (dict(providers or {}), max_parallel, max_cost, offline, stream, cache, context, store, tuple(listeners), cwd, env)
         self.setting = Setting(pool_of(agent_pool), *known)
         self.active_conversations: dict[str, ConversationGraph] = {}
         """Those that this program has used, by their ids; the last one last."""
@@ -70,8 +72,8 @@ class Orchestrator:
     ) -> ConversationGraph:
         """Begin a conversation; the initial prompt, if there is one, is asked and answered before this returns."""
         conversation = ConversationGraph(id, name=name, metadata=metadata)
-        self._use(conversation)
         async with self.opening(conversation).joined():
+            self._use(conversation)
             if initial_prompt is not None:
                 await self.execute_prompt(conversation, initial_prompt, [])
         return conversation
@@ -96,7 +98,7 @@ class Orchestrator:
         self,
         conversation: AnyConversation = None,
         prompt: AnyPrompt = "",
-        dependencies: Iterable[Which] | None = None,
+        dependencies: Iterable[Which] | Which | None = None,
         *,
         conversation_id: AnyConversation = None,
         profile: Profile | str | None = None,
@@ -108,10 +110,10 @@ class Orchestrator:
         any word of them it goes on from where the conversation stands, with `[]` from nothing. A failure is in the response, and skips what
         depends on it. Raises ProblemError for what cannot be asked.
         """
-        graph = self.get_conversation(conversation, conversation_id=conversation_id)
+        said, graph = _prompt(prompt), self.get_conversation(conversation, conversation_id=conversation_id)
         async with self.opening(graph).joined() as chat:
-            asked = Asked(self.after(graph, dependencies), _more(prompt, metadata))
-            response = await self._ask(graph, chat, _prompt(prompt), asked, profile)
+            asked = Asked(self.after(graph, dependencies), _more(said, metadata))
+            response = await self._ask(graph, chat, said, asked, profile)
             graph.context.advance([response])
         await self._callbacks.told()
         return response
@@ -121,7 +123,7 @@ class Orchestrator:
         conversation: AnyConversation = None,
         prompts: Iterable[AnyPrompt] = (),
         max_parallel: int | None = None,
-        dependencies: Iterable[Which] | None = None,
+        dependencies: Iterable[Which] | Which | None = None,
         *,
         conversation_id: AnyConversation = None,
         profile: Profile | str | None = None,
@@ -131,7 +133,7 @@ class Orchestrator:
         Each is told the same as `execute_prompt` would tell it, and nothing of the others; one that fails is no matter of theirs.
         """
         graph = self.get_conversation(conversation, conversation_id=conversation_id)
-        asked = [(_prompt(each), _more(each, None)) for each in prompts]
+        asked = [(said, _more(said, None)) for said in map(_prompt, prompts)]
         if max_parallel is not None and max_parallel < 1:
             raise GraphError(Problem(f"max_parallel is {max_parallel}", hint="let one or more run at once"))
         window, group = asyncio.Semaphore(max_parallel or max(len(asked), 1)), f"parallel-{token_hex(3)}"
@@ -154,11 +156,12 @@ class Orchestrator:
         await ended(await opening.ask(chat, plan, prompt.content, asked))
         return name
 
-    def after(self, graph: ConversationGraph, dependencies: Iterable[Which] | None) -> tuple[str, ...]:
+    def after(self, graph: ConversationGraph, dependencies: Iterable[Which] | Which | None) -> tuple[str, ...]:
         """The nodes that a turn goes on from; raises GraphError for one that will never end."""
         if dependencies is None:
             return graph.context.current
-        after = tuple(dict.fromkeys(answer_of(graph, each) for each in dependencies))
+        named = [dependencies] if isinstance(dependencies, str | BaseNode) else dependencies
+        after = tuple(dict.fromkeys(answer_of(graph, each) for each in named))
         for each in after:
             if each not in graph.run.nodes:
                 what = f"'{each}' was added by hand, so that nobody asks it, and waiting for it would have no end"
@@ -245,18 +248,18 @@ class Orchestrator:
         raise UnknownError.of("conversation with the node", node.id, self.active_conversations)
 
 
-def _prompt(prompt: AnyPrompt) -> BasePrompt:
-    """The prompt; raises GraphError for one that says nothing."""
+def _prompt(prompt: object) -> BasePrompt:
+    """The prompt; raises GraphError for none, and for one that says nothing."""
     said = BasePrompt(content=prompt) if isinstance(prompt, str) else prompt
+    if not isinstance(said, BasePrompt):
+        raise GraphError(Problem(f"a prompt is a text or a BasePrompt, not {said!r:.80}", hint="say something: BasePrompt(content=...)"))
     if not (said.content.strip() or said.attachments):
         raise GraphError(Problem("the prompt is empty", hint="say something: BasePrompt(content=...)"))
     return said
 
 
-def _more(prompt: AnyPrompt, metadata: Mapping[str, Any] | None) -> Mapping[str, Any]:
+def _more(prompt: BasePrompt, metadata: Mapping[str, Any] | None) -> Mapping[str, Any]:
     """What is kept with a turn, besides what it takes to ask it again."""
-    if isinstance(prompt, str):
-        return {"metadata": dict(metadata or {})}
     asked = {"system_prompt": prompt.system_prompt, "output_schema": prompt.output_schema, "metadata": prompt.metadata}
     return {"metadata": {**prompt.metadata, **(metadata or {})}, "asked": {key: value for key, value in asked.items() if value}}
 

@@ -144,6 +144,8 @@ class LLMResponse(BaseResponse):
     provider: str = ""
     attempts: int = 0
     """Requests that were sent for it."""
+    cached: bool = False
+    """Whether an earlier reply to the same was used again."""
 
     @classmethod
     def of(cls, node: Node) -> Self:
@@ -165,6 +167,7 @@ class LLMResponse(BaseResponse):
             model=(reply.model if reply else None) or node.model,
             provider=node.provider,
             attempts=node.sent,
+            cached=node.cached,
         )
 
 

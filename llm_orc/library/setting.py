@@ -13,6 +13,7 @@ from llm_orc.config.attachments import attachments_of
 from llm_orc.config.keeping import how_many, store_folder
 from llm_orc.config.layers import Layers, read_layers
 from llm_orc.config.surroundings import Surroundings
+from llm_orc.domain.context import Context
 from llm_orc.domain.ensemble import Agent, Ensemble, ModelAgent
 from llm_orc.domain.event import Happening
 from llm_orc.domain.plan import Choices, Plan, bare
@@ -44,6 +45,7 @@ class Setting:
     offline: bool = False
     stream: bool = False
     cache: bool | None = None
+    context: Context | Mapping[str, Any] | None = None
     store: bool | str | os.PathLike[str] = True
     listeners: tuple[Callable[[Happening], None], ...] = ()
     cwd: str | os.PathLike[str] | None = None
@@ -87,7 +89,8 @@ class Setting:
     def prompted(self, layers: Layers, name: str, prompt: BasePrompt, profile: Profile | str | None) -> Plan:
         """The plan of a turn in which a prompt is answered."""
         who = profile.name if isinstance(profile, Profile) else profile or self.default
-        given = {"model_profile": who, "system_prompt": prompt.system_prompt, "output_schema": prompt.output_schema}
+        role = {"system_prompt": prompt.system_prompt, "output_schema": prompt.output_schema}
+        given = {"model_profile": who, "context": self.context, **role}
         agent = ModelAgent.model_validate({"name": name, **{key: value for key, value in given.items() if value is not None}})
         choices = Choices(attachments=attachments_of(prompt.attachments, layers.where.cwd))
         setting = replace(self, pool=(profile,)) if isinstance(profile, Profile) else self

@@ -56,6 +56,8 @@ def text_of(given: Any) -> str:
     match given:
         case BasePrompt():
             return given.content
+        case None:
+            return ""
         case str():
             return given
         case Path():

@@ -109,7 +109,10 @@ class TaskManager:
         return task
 
     async def execute(
-        self, task: Task | str, conversation: ConversationGraph | ConversationNode | str | None = None, dependencies: Iterable[Which] = ()
+        self,
+        task: Task | str,
+        conversation: ConversationGraph | ConversationNode | str | None = None,
+        dependencies: Iterable[Which] | Which = (),
     ) -> Any:
         """Do a task, and give what it comes to: a list in the order of its parts, None where one failed, or what `gather` makes of it.
 
@@ -120,7 +123,7 @@ class TaskManager:
             raise GraphError(Problem(f"the task '{known.id}' was executed already", hint="create another one of its kind"))
         known.conversation = graph = self.orchestrator.get_conversation(conversation or ConversationGraph(name=known.type))
         try:
-            await self._do(known, graph, tuple(dependencies))
+            await self._do(known, graph, dependencies)
         except (ProblemError, FailedError) as error:
             known.error = error.problems[0].what if isinstance(error, ProblemError) else str(error.failure)
             raise
@@ -149,10 +152,11 @@ class TaskManager:
             raise UnknownError.of("task", task, self.tasks)
         return self.tasks[task]
 
-    async def _do(self, task: Task, graph: ConversationGraph, dependencies: tuple[Which, ...]) -> None:
+    async def _do(self, task: Task, graph: ConversationGraph, dependencies: Iterable[Which] | Which) -> None:
         opening = self.orchestrator.opening(graph)
         async with opening.joined() as chat:
-            asked = Asked(self.orchestrator.after(graph, dependencies), _more(task), silent=not dependencies)
+            after = self.orchestrator.after(graph, dependencies)
+            asked = Asked(after, _more(task), silent=not after)
             given = task.input
             if task.strategy == "dynamic":
                 planner, given = await self._planned(task, opening, chat, asked)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import pytest
 
@@ -148,6 +149,8 @@ async def test_what_nobody_asks_is_not_waited_for(there: Place) -> None:
         await orchestrator.execute_prompt(conversation, "so?", ["turn-9"])
     with pytest.raises(GraphError, match="the prompt is empty"):
         await orchestrator.execute_prompt(conversation, BasePrompt(content=" "))
+    with pytest.raises(GraphError, match="a prompt is a text or a BasePrompt, not 5"):
+        await orchestrator.execute_prompt(conversation, 5)  # type: ignore[arg-type]
     with pytest.raises(GraphError, match="max_parallel is 0"):
         await orchestrator.execute_parallel(conversation, ["a"], max_parallel=0)
     assert there.asked == []
@@ -164,7 +167,7 @@ async def test_a_pending_one_is_waited_for(tmp_path: Path) -> None:
         beside = await orchestrator.execute_prompt(conversation, "beside", [])
         statuses = {each: orchestrator.get_execution_status(conversation, each).status for each in ("turn-1", "turn-2", "turn-3")}
         assert statuses == {"turn-1": "running", beside: "completed", "turn-3": "pending"}
-        assert conversation.prune_nodes(max_nodes=0, keep=[beside], dry_run=True) == []
+        assert conversation.prune_nodes(max_nodes=0, dry_run=True) == [f"{beside}.prompt", beside]
         gate.release()
         assert (await slow, await after) == ("turn-1", ["turn-3"])
         assert there.asked[-1] == [("user", "slow"), ("assistant", "slow reply"), ("user", "after")]
@@ -525,12 +528,12 @@ async def test_offline(there: Place) -> None:
 
 
 async def test_replies_are_used_again_where_that_is_wished(there: Place) -> None:
-    for cache, asked in ((None, 2), (True, 3)):
+    for cache, asked in ((None, [False, False]), (True, [False, True])):
         orchestrator = there.orchestrator(cache=cache)
-        for _ in range(2):
-            conversation = await orchestrator.create_conversation("c", "hello")
-            assert conversation.nodes["turn-1"].text == "reply to hello"
-        assert len(there.asked) == asked
+        again = [orchestrator.get_response(await orchestrator.create_conversation("c", "hello"), "turn-1") for _ in range(2)]
+        assert [each.content for each in again if each] == ["reply to hello"] * 2
+        assert [each.cached for each in again if each] == asked
+    assert len(there.asked) == 3
 
 
 async def test_a_broken_profile_beside_it_is_no_matter(there: Place) -> None:
@@ -538,3 +541,30 @@ async def test_a_broken_profile_beside_it_is_no_matter(there: Place) -> None:
     (there.home / ".config/llm-orc/profiles/broken.yaml").write_text("modell: x")
     conversation = await there.orchestrator().create_conversation("c", "hello")
     assert conversation.nodes["turn-1"].status == "completed"
+
+
+@pytest.mark.parametrize(("context", "summarised"), [(None, False), ({"policy": "summarize", "keep_last": 2}, True)])
+async def test_a_conversation_that_outgrows_the_window(context: dict[str, Any] | None, summarised: object, tmp_path: Path) -> None:
+    with place(tmp_path, lambda _: "noted") as there:
+        given = there.profile.model_dump(exclude_unset=True)
+        small = Profile.model_validate({**given, "context_window": 1000, "max_tokens": 20})
+        orchestrator = Orchestrator(small, context=context, **there.options)
+        conversation = await orchestrator.create_conversation("c")
+        nodes = [await orchestrator.execute_prompt(conversation, f"word{number} " * 100) for number in range(8)]
+        assert {conversation.nodes[each].status for each in nodes} == {"completed"}
+        assert (len(there.asked) > 8, len(there.asked[-1]) < 15) == (summarised, summarised)
+
+
+async def test_what_a_pending_prompt_is_told_is_not_pruned(tmp_path: Path) -> None:
+    gate = Gate()
+    with place(tmp_path, lambda request: Scripted("r", gate=gate) if last(request) == "slow" else "quick") as there:
+        orchestrator = there.orchestrator()
+        conversation = await orchestrator.create_conversation("c", "one")
+        for text in ("two", "three"):
+            await orchestrator.execute_prompt(conversation, text)
+        beside = await orchestrator.execute_prompt(conversation, "beside", [])
+        slow = asyncio.create_task(orchestrator.execute_prompt(conversation, "slow", "turn-3"))
+        await asyncio.to_thread(gate.wait_for, 1)
+        assert conversation.prune_nodes(max_nodes=0) == [f"{beside}.prompt", beside]
+        gate.release()
+        await slow
