@@ -76,7 +76,7 @@ class Opening:
             self._users = 0
 
     def _begun(self) -> "tuple[asyncio.Task[None], asyncio.Future[Chat]]":
-        if self._task is None or self._chat is None:
+        if self._task is None or self._chat is None or self._task.done():
             self._loop = asyncio.get_running_loop()
             self._chat, self._over, self._in_order = self._loop.create_future(), asyncio.Event(), asyncio.Lock()
             self._task = asyncio.create_task(self._open(self._chat, self._over), name=f"conversation {self.conversation.id}")

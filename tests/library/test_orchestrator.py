@@ -216,10 +216,10 @@ async def test_those_awaited_together_go_together(tmp_path: Path) -> None:
     with place(tmp_path, lambda _: Scripted("r", gate=gate)) as there:
         orchestrator = there.orchestrator()
         conversation = await orchestrator.create_conversation("c")
-        work = asyncio.gather(*(orchestrator.execute_prompt(conversation, name) for name in "abc"))
-        await asyncio.to_thread(gate.wait_for, 3)
+        work = asyncio.gather(*(orchestrator.execute_prompt(conversation, str(number)) for number in range(30)))
+        await asyncio.to_thread(gate.wait_for, 30)
         gate.release()
-        assert await work == ["turn-1", "turn-2", "turn-3"]
+        assert await work == list(conversation.run.nodes) == [f"turn-{number + 1}" for number in range(30)]
 
 
 # Who is meant
@@ -437,7 +437,8 @@ async def test_callbacks_hear_of_conversations_and_nodes_in_order(there: Place, 
 
     @orchestrator.on_node_created
     async def node_created(conversation: ConversationGraph, node: ConversationNode) -> None:
-        await asyncio.sleep(0)
+        for _ in range(500):
+            await asyncio.sleep(0)
         heard.append(f"{node.id} of {conversation.name}")
 
     @orchestrator.on_node_updated
@@ -568,3 +569,35 @@ async def test_what_a_pending_prompt_is_told_is_not_pruned(tmp_path: Path) -> No
         assert conversation.prune_nodes(max_nodes=0) == [f"{beside}.prompt", beside]
         gate.release()
         await slow
+
+
+KILLED = """
+    import asyncio, sys
+    from llm_orc import Profile
+    from llm_orc.library import Orchestrator
+
+    async def main(base_url, home):
+        profile = Profile(name="local", model="model", provider="openai-compatible", base_url=base_url)
+        orchestrator = Orchestrator(profile, cwd=home, env={"HOME": home})
+        conversation = await orchestrator.create_conversation("c", "hello", id="killed")
+        await orchestrator.execute_prompt(conversation, "slow")
+
+    asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+async def test_after_a_kill_it_is_gone_on_with_from_the_last_answer(tmp_path: Path) -> None:
+    gate = Gate()
+    with place(tmp_path, lambda request: Scripted("r", gate=gate) if last(request) == "slow" else f"reply to {last(request)}") as there:
+        command = [sys.executable, "-c", dedent(KILLED), there.server.base_url, str(there.home)]
+        with subprocess.Popen(command) as process:
+            await asyncio.to_thread(gate.wait_for, 1)
+            process.kill()
+        orchestrator = there.orchestrator()
+        conversation = orchestrator.get_conversation("killed")
+        assert conversation.context.current == ("turn-1",)
+        node = await orchestrator.execute_prompt(conversation, "still there?")
+        assert conversation.nodes["turn-2"].status == "cancelled"
+        assert [text for _, text in there.asked[-1]] == ["hello", "reply to hello", "still there?"]
+        after = await orchestrator.execute_prompt(conversation, "and that?", ["turn-2", node])
+        assert conversation.nodes[after].execution.error == "no reply from turn-2"
