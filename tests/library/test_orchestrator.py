@@ -590,9 +590,10 @@ async def test_after_a_kill_it_is_gone_on_with_from_the_last_answer(tmp_path: Pa
     gate = Gate()
     with place(tmp_path, lambda request: Scripted("r", gate=gate) if last(request) == "slow" else f"reply to {last(request)}") as there:
         command = [sys.executable, "-c", dedent(KILLED), there.server.base_url, str(there.home)]
-        with subprocess.Popen(command) as process:
-            await asyncio.to_thread(gate.wait_for, 1)
-            process.kill()
+        process = await asyncio.create_subprocess_exec(*command)
+        await asyncio.to_thread(gate.wait_for, 1)
+        process.kill()
+        await process.wait()
         orchestrator = there.orchestrator()
         conversation = orchestrator.get_conversation("killed")
         assert conversation.context.current == ("turn-1",)
