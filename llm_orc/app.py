@@ -170,13 +170,14 @@ class Session:
         self.kept = Kept(folder, keep)
         return self.kept.warnings
 
-    async def settle(self) -> "Sequence[Choice]":
-        """Choose a model for each tier in use; raises ProblemError with the ways out where an agent is left with none, unless offline."""
+    async def settle(self, *, near: bool = False) -> "Sequence[Choice]":
+        """Choose models for tiers, and of servers with none named (`near`: here only); raises ProblemError if an agent has none."""
         ways = list(self.plan.ways())
         choices = await self._choose(chain.from_iterable(ways), all_of_them=False)
+        choices |= await self.models.whichever(chain.from_iterable(ways), near=near or self.offline)
 
         def known(wanted: Wanted) -> bool:
-            return wanted.profile.provider != AUTO or _tier(wanted) in choices
+            return wanted.profile.provider != AUTO or wanted.tier in choices
 
         if not self.offline:
             choices |= await self._choose(chain.from_iterable(agent for agent in ways if not any(map(known, agent))), all_of_them=True)
@@ -201,7 +202,7 @@ class Session:
         return inner.plan
 
     async def _choose(self, wanted: Iterable[Wanted], *, all_of_them: bool) -> "dict[Tier, Choice]":
-        tiers = [_tier(each) for each in wanted if each.profile.provider == AUTO]
+        tiers = [each.tier for each in wanted if each.profile.provider == AUTO]
         return await self.models.choose(tiers, self.known.catalog, self._price, offline=self.offline, all_of_them=all_of_them)
 
     def stores(self) -> "set[Store]":
@@ -339,10 +340,6 @@ def _logged(run: Run, run_id: str) -> "Sequence[Logged]":
     from llm_orc.render.log import Logged
 
     return [Logged(log, run, run_id)]
-
-
-def _tier(wanted: Wanted) -> "Tier":
-    return wanted.profile.model, wanted.requires
 
 
 def placed(cwd: Path, shown: str) -> str:

@@ -15,8 +15,9 @@ from llm_orc.domain.message import Usage
 from llm_orc.domain.model import Capability
 from llm_orc.domain.price import Pricing
 from llm_orc.domain.problem import Problem, ProblemError
-from llm_orc.domain.profile import AUTO, Endpoint, Profile
+from llm_orc.domain.profile import AUTO, WHICHEVER, Endpoint, Profile
 from llm_orc.models.auto import Choice
+from llm_orc.models.lmstudio import first_chat, no_chat
 from llm_orc.models.look import ANY, Look, look_at, usual
 from llm_orc.models.registry import Models
 from llm_orc.render.words import dollars
@@ -109,9 +110,20 @@ class Answers:
         try:
             self.models.ask(profile)
             endpoint = self.models.endpoint(profile)
+            profile = self._named(profile, endpoint, requires)
         except ProblemError as error:
             return Verdict(profile, cause=error.problems[0].what, hint=error.problems[0].hint)
         return self._held_against(profile, endpoint)
+
+    def _named(self, profile: Profile, endpoint: Endpoint, requires: frozenset[Capability]) -> Profile:
+        """The profile with the model that its server has, where it names none; raises ProblemError where there is none."""
+        look = self.looks.get(endpoint.key)
+        if profile.model != WHICHEVER or look is None or look.failure:
+            return profile
+        if (found := first_chat(look.models, requires)) is None:
+            failure = no_chat(endpoint.label, look.models)
+            raise ProblemError(Problem(failure.what, hint=failure.hint))
+        return profile.answered_by(profile.provider, found.name)
 
     def _held_against(self, profile: Profile, endpoint: Endpoint) -> Verdict:
         note = None

@@ -31,7 +31,7 @@ def bound_of(session: "Session", text: str | None) -> "Bound":
 
 def answering(choice: "Choice", written: "Plan") -> Uses:
     """Which profiles of the settled plan a choice answers for; `written` is the plan before it was settled."""
-    names = {profile.name for profile in written.profiles() if profile.provider == AUTO and profile.model == choice.tier}
+    names = {profile.name for profile in written.profiles() if profile.tier == choice.tier}
     return lambda profile: (profile.provider, profile.model) == (choice.provider, choice.model) and profile.name in names
 
 

@@ -100,10 +100,10 @@ async def _settled(
 
     async with Session(layers, planned) as session:
         try:
-            choices = await session.settle()
+            choices = await session.settle(near=True)
         except ProblemError:
             session.offline = True  # then it is no problem that there is none; what else is wrong is raised again
-            choices = await session.settle()
+            choices = await session.settle(near=True)
         return session, choices, await _foreseen(terminal, session, given or planned.ensemble.default_task or "")
 
 

@@ -12,7 +12,7 @@ from llm_orc.domain.files import Files, NoFiles
 from llm_orc.domain.layout import WrittenLayout
 from llm_orc.domain.model import Capability
 from llm_orc.domain.problem import Source
-from llm_orc.domain.profile import Parameters
+from llm_orc.domain.profile import NEED_NO_MODEL, Parameters
 from llm_orc.domain.read import Name, NameOrTemplate, Read
 from llm_orc.domain.secret import names_key
 
@@ -127,7 +127,7 @@ class ModelAgent(Prompted, Asking):
 
     @model_validator(mode="after")
     def _whole_body(self) -> Self:
-        if (self.model is None) != (self.provider is None):
+        if (self.model is None) != (self.provider is None) and self.provider not in NEED_NO_MODEL:
             raise ValueError("'model' and 'provider' go together")
         return self
 

@@ -10,7 +10,7 @@ from llm_orc.domain.fan_out import FanOut
 from llm_orc.domain.message import Attachment
 from llm_orc.domain.plan import Basis, Choices, PlannedAgent, Variant
 from llm_orc.domain.problem import KeyPath, Place, Problem, ProblemError, nearest
-from llm_orc.domain.profile import DefaultProfile, Profile
+from llm_orc.domain.profile import WHICHEVER, DefaultProfile, Profile
 from llm_orc.domain.prompt import Template
 
 _Named = TypeVar("_Named")
@@ -62,8 +62,8 @@ class Naming:
             return replace(planned, variants=variants, schema=self._schema(agent, path))
         if flag is not None:
             profile = self.profile(flag, None)
-        elif agent.model and agent.provider:
-            profile = Profile(model=agent.model, provider=agent.provider)
+        elif agent.provider:
+            profile = Profile(model=agent.model or WHICHEVER, provider=agent.provider)
         elif agent.model_profile is None:
             profile = self.profile(self.default.name, self.default.place or self.at(*path))
         else:
@@ -135,7 +135,7 @@ def with_defaults(agent: Agent, ensemble: Ensemble, choices: Choices) -> Agent:
     """The agent with what the ensemble says for all of them, where it says nothing itself, and what the caller chose."""
     defaults, known = ensemble.defaults, type(agent).model_fields
     given = {key: value for key in defaults.model_fields_set if key in known and (value := getattr(defaults, key)) is not None}
-    if isinstance(agent, ModelAgent) and (agent.model or agent.model_profile):
+    if isinstance(agent, ModelAgent) and (agent.provider or agent.model_profile):
         given.pop("model_profile", None)
     if ensemble.cache is not None and "cache" in known:
         given.setdefault("cache", ensemble.cache)

@@ -12,7 +12,7 @@ from llm_orc.domain.files import Files
 from llm_orc.domain.message import Attachment, Outcome
 from llm_orc.domain.model import Capability
 from llm_orc.domain.problem import KeyPath, Problem
-from llm_orc.domain.profile import AUTO, Profile
+from llm_orc.domain.profile import Profile
 from llm_orc.domain.prompt import Template
 from llm_orc.domain.split import Measure
 
@@ -202,6 +202,11 @@ class Wanted(NamedTuple):
     profile: Profile
     requires: frozenset[Capability] = frozenset()
 
+    @property
+    def tier(self) -> tuple[str, frozenset[Capability]]:
+        """What a model is chosen for; the first is empty where it is known."""
+        return self.profile.tier or "", self.requires
+
 
 _Asks = TypeVar("_Asks", PlannedAgent, Variant)
 
@@ -302,8 +307,8 @@ class Plan:
 
         def settled(wanted: Wanted) -> Profile:
             profile = wanted.profile
-            each = known.get((profile.model, wanted.requires)) if profile.provider == AUTO else None
-            return profile.model_copy(update={"provider": each.provider, "model": each.model, "base_url": None}) if each else profile
+            each = known.get((profile.tier, wanted.requires)) if profile.tier else None
+            return profile.answered_by(each.provider, each.model) if each else profile
 
         return replace(self.with_profiles(settled), basis=replace(self.basis, tiers=(*self.basis.tiers, *known.values())))
 

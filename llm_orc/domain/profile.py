@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from llm_orc.domain.model import Capability
 from llm_orc.domain.price import Price
@@ -12,6 +13,10 @@ from llm_orc.domain.read import Name, Read
 
 AUTO = "auto"
 """The provider of a tier: which model answers is chosen when it is known what can be reached."""
+WHICHEVER = "*"
+"""The model of a profile that names none: whichever chat model its server has, one in memory first."""
+NEED_NO_MODEL = ("lmstudio",)
+"""Providers whose server is asked which model it has."""
 
 
 def _some(stop: tuple[str, ...]) -> tuple[str, ...]:
@@ -48,10 +53,10 @@ class Profile(Parameters):
 
     name: str = ""
     """By what ensembles call it; the name of its file. Empty where an agent names model and provider itself."""
-    model: Annotated[str, Field(min_length=1)]
-    """The model as its provider calls it; of `provider: auto` the tier: default, fast or careful."""
     provider: Annotated[str, Field(min_length=1)]
     """Who speaks to it: anthropic, google, openai, openrouter, ollama, lmstudio, vllm, llamacpp, openai-compatible, embedded or auto."""
+    model: Annotated[str, Field(validate_default=True)] = ""
+    """The model as its provider calls it; of `auto` the tier: default, fast or careful; of lmstudio what it has loaded, if left out."""
     base_url: str | None = None
     """Where the provider listens, if not at its usual address."""
     credential: Name | None = None
@@ -72,6 +77,28 @@ class Profile(Parameters):
     """Tokens of prompt and reply together that the model, or the user's memory, has room for."""
     capabilities: frozenset[Capability] | None = None
     """What the model can do: vision, files, tools, structured_output, thinking; the catalogue's where it is not given."""
+
+    @field_validator("model")
+    @classmethod
+    def _named(cls, model: str, rest: ValidationInfo) -> str:
+        if model:
+            return model
+        if rest.data.get("provider") not in NEED_NO_MODEL:
+            raise PydanticCustomError("missing", "Field required")
+        return WHICHEVER
+
+    @property
+    def tier(self) -> str | None:
+        """What a model is chosen for: the tier of `provider: auto`, or the server whose model is not named; None where it is known."""
+        if self.provider == AUTO:
+            return self.model
+        if self.model != WHICHEVER:
+            return None
+        return f"{self.provider} at {self.base_url}" if self.base_url else self.provider
+
+    def answered_by(self, provider: str, model: str) -> "Profile":
+        """The same with the model that was chosen."""
+        return self.model_copy(update={"provider": provider, "model": model, "base_url": None if self.provider == AUTO else self.base_url})
 
     def with_parameters(self, *layers: Parameters) -> "Profile":
         """Lay on this profile each layer's own keys, the later winning; `options` merge by key."""

@@ -44,7 +44,7 @@ class Choice:
 
     def applied(self, profile: Profile) -> Profile:
         """The profile with its tier replaced by the model chosen."""
-        return profile.model_copy(update={"provider": self.provider, "model": self.model, "base_url": None})
+        return profile.answered_by(self.provider, self.model)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ def _begun(tiers: set[str], catalog: Catalog, reach: Reach, *, able: bool, offli
     for provider, card in catalog.items():
         if (target := _target(provider, reach)) is None:
             continue
-        if PRESETS[provider].key is None:
+        if PRESETS[provider].at_home:
             if target.address.local:
                 looked.append((provider, target, Probe(provider, target.address)))
         elif target.credential and not offline:
@@ -222,8 +222,8 @@ def _money(cost: float) -> str:
 
 def _none(missing: Sequence[Wanted], catalog: Catalog) -> Iterable[Problem]:
     """The ways out, once for tiers and once for each set of capabilities."""
-    servers = " or ".join(_CALLED.get(name, name) for name in catalog if name in PRESETS and PRESETS[name].key is None)
-    clouds = [name for name in catalog if name in PRESETS and PRESETS[name].key]
+    servers = " or ".join(_CALLED.get(name, name) for name in catalog if name in PRESETS and PRESETS[name].at_home)
+    clouds = [name for name in catalog if name in PRESETS and not PRESETS[name].at_home]
     others = f" (or {', '.join(clouds[1:])})" if clouds[1:] else ""
     keep = [f"keep a key: llm-orc auth add {clouds[0]}{others}"] if clouds else []
     if plain := [tier for tier, capabilities in missing if not capabilities]:

@@ -1,10 +1,11 @@
 """What LM Studio has, and has loaded, asked before each request: a model that is not there or a prompt too long is never sent."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from llm_orc.domain.message import NO_USAGE, FailedError, Failure, Kind, Request
+from llm_orc.domain.model import Capability
 from llm_orc.domain.problem import nearest
 from llm_orc.models.base import Listed, estimated, messages_of
 from llm_orc.models.listing import NATIVE, PLAIN, native, plain
@@ -50,6 +51,16 @@ class Shelf:
         self._until = asyncio.get_running_loop().time() + FRESH_SECONDS
         return found
 
+    async def whichever(self) -> str:
+        """The chat model that it has loaded, else one that it can load; raises FailedError where it has none."""
+        label, models = self._pool.target.address.label, await self.models()
+        if models is None:
+            hint = "name one in the profile: model: NAME"
+            raise FailedError(Failure(Kind.NOT_FOUND, f"{label} lists no models, and the profile names none", hint), usage=NO_USAGE)
+        if (found := first_chat(models)) is None:
+            raise FailedError(no_chat(label, models), usage=NO_USAGE)
+        return found.name
+
     async def checked(self, request: Request) -> bool:
         """Whether the model must be loaded first; raises FailedError if it is not there or the request does not fit it."""
         models = await self.models()
@@ -63,6 +74,18 @@ class Shelf:
             raise FailedError(Failure(Kind.NOT_FOUND, f"{label} has no model '{wanted}'", hint), usage=NO_USAGE)
         check_fits(request, found, label)
         return found.loaded is False
+
+
+def first_chat(models: Iterable[Listed], requires: Collection[Capability] = ()) -> Listed | None:
+    """The first that can be talked to and is not known to lack what is required; listings have those in memory first."""
+    return next((each for each in models if each.chat and (each.capabilities is None or each.capabilities.issuperset(requires))), None)
+
+
+def no_chat(label: str, models: Iterable[Listed]) -> Failure:
+    """Why nobody can be talked to there."""
+    others = ", ".join(each.name for each in models)
+    what = f"{label} has no chat model" + (f", only {others}" if others else "")
+    return Failure(Kind.NOT_FOUND, what, "load one: lms load MODEL; if you have none: lms get MODEL")
 
 
 async def listed_by_lmstudio(pool: "Pool") -> list[Listed] | None:

@@ -3,13 +3,13 @@
 import json
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from llm_orc.domain.event import Loaded, Loading, Warned
 from llm_orc.domain.message import NO_USAGE, FailedError, Failure, Kind, Reply, Request, Tell
 from llm_orc.domain.problem import Problem, ProblemError
-from llm_orc.domain.profile import Endpoint, Profile
+from llm_orc.domain.profile import WHICHEVER, Endpoint, Profile
 from llm_orc.models.base import BaseModel, Listed, Reach
 from llm_orc.models.chat_body import body_of
 from llm_orc.models.chat_options import SAID_ELSEWHERE, ChatOptions
@@ -56,9 +56,11 @@ class OpenAICompatible(BaseModel):
 
     async def generate(self, request: Request, tell: Tell) -> Reply:
         """Send one request and read its reply; raises FailedError with the text so far."""
-        profile = request.profile
-        pool = self._pool(profile)
+        pool = self._pool(request.profile)
         shelf = self._shelf(pool) if pool.target.preset.lists_all else None
+        if shelf and request.profile.model == WHICHEVER:
+            request = replace(request, profile=request.profile.answered_by(self.name, await shelf.whichever()))
+        profile = request.profile
         loading = _Loading(request, tell, needed=shelf is not None and await shelf.checked(request))
         card = self.reach.card(profile)
         refused = (pool.target.identity, profile.model, json.dumps(request.schema, sort_keys=True))

@@ -15,6 +15,8 @@ class Preset:
     key: str | None = None
     """The variable with its key."""
     needs_key: bool = False
+    at_home: bool = False
+    """Whether it runs where its user wants it to, most often on this machine."""
     max_parallel: int = 64
     one_model: bool = False
     lists_all: bool = False
@@ -46,6 +48,8 @@ PRESETS: Mapping[str, Preset] = {
     "lmstudio": Preset(
         "http://localhost:1234/v1",
         "start LM Studio's server: lms server start (or its Developer tab)",
+        "LM_API_TOKEN",
+        at_home=True,
         max_parallel=1,
         one_model=True,
         lists_all=True,
@@ -55,13 +59,14 @@ PRESETS: Mapping[str, Preset] = {
     "ollama": Preset(
         "http://localhost:11434",
         "start Ollama: ollama serve (or its app)",
+        at_home=True,
         max_parallel=1,
         one_model=True,
         lists_all=True,
         listens="OLLAMA_HOST",
     ),
-    "vllm": Preset("http://localhost:8000/v1", "start it: vllm serve MODEL", wire=_CHAT),
-    "llamacpp": Preset("http://localhost:8080/v1", "start it: llama-server -m MODEL.gguf --port 8080", wire=_CHAT),
+    "vllm": Preset("http://localhost:8000/v1", "start it: vllm serve MODEL", at_home=True, wire=_CHAT),
+    "llamacpp": Preset("http://localhost:8080/v1", "start it: llama-server -m MODEL.gguf --port 8080", at_home=True, wire=_CHAT),
     _CHAT: Preset(None, "is the server running, and is base_url right?", "OPENAI_COMPATIBLE_API_KEY"),
 }
 

@@ -31,6 +31,10 @@ _NO_CREDIT = re.compile(
     r"credit balance is too low|insufficient (?:credits|balance|quota)|exceeded your current quota, please check your plan and billing"
 )
 _NOT_TAKEN = re.compile(r"[Uu]n(?:supported|recognized|known) (?:parameter|value|request argument)s?[^'`\"]{0,30}['`\"]([\w.]{1,40})['`\"]")
+_NOT_LOADED = re.compile(
+    r"no models? (?:is |are )?loaded|failed to load model|model (?:is |was |has been |has )?(?:unloaded|crashed)", re.IGNORECASE
+)
+"""LM Studio's words for a model that is gone, or that it has no room for; most come with a 400."""
 _FILTERED = frozenset({"content_filter", "content_policy_violation"})
 _BAD_KEY = frozenset({"API_KEY_INVALID", "API_KEY_EXPIRED", "API_KEY_SERVICE_BLOCKED", "API_KEY_HTTP_REFERRER_BLOCKED"})
 _KINDS = {
@@ -182,6 +186,8 @@ def _kind(status: int, codes: frozenset[str], message: str) -> Kind:
         return Kind.AUTHENTICATION
     if status in (400, 422, 500) and ("context_length_exceeded" in codes or _TOO_LONG.search(message)):
         return Kind.CONTEXT_LENGTH
+    if status in (400, 500) and _NOT_LOADED.search(message):
+        return Kind.NOT_FOUND
     if status == 400 and "FAILED_PRECONDITION" in codes:  # Google: not in this country, or not without billing
         return Kind.PERMISSION
     if status in _KINDS:
@@ -196,6 +202,8 @@ def _hint(kind: Kind, target: Target, model: str, codes: frozenset[str], message
         return "the account has no credit left: see the provider's billing page"
     if kind is Kind.NOT_FOUND and target.provider == "ollama":
         return f"ollama pull {model}"
+    if kind is Kind.NOT_FOUND and target.provider == "lmstudio":
+        return f"lms load {model}; see which there are: llm-orc list models lmstudio"
     if kind is Kind.INVALID_REQUEST and (named := _NOT_TAKEN.search(message)):
         return f"take '{named[1]}' out of the profile, the agent or its options"
     return {

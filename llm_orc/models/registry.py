@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 from llm_orc.domain.message import Ask, FailedError, Failure, Kind, Reply, Request, Tell
 from llm_orc.domain.model import Catalog
 from llm_orc.domain.problem import Problem, ProblemError, nearest
-from llm_orc.domain.profile import AUTO, Endpoint, Profile
+from llm_orc.domain.profile import AUTO, WHICHEVER, Endpoint, Profile
 from llm_orc.models.base import Listed, Open, Provider, Reach
 from llm_orc.models.from_python import FromPython, Prompted
 from llm_orc.models.hushed import hush, hushed, listed
@@ -19,6 +19,7 @@ from llm_orc.models.hushed import hush, hushed, listed
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
+    from llm_orc.domain.plan import Wanted as Named
     from llm_orc.models.auto import Choice, Priced, Wanted
 
 ENTRY_POINTS = "llm_orc.providers"
@@ -80,6 +81,15 @@ class Models:
         from llm_orc.models.auto import choose
 
         return await choose(asked, catalog, self._reach, pricing, offline=offline, all_of_them=all_of_them)
+
+    async def whichever(self, wanted: "Iterable[Named]", *, near: bool) -> "dict[Wanted, Choice]":
+        """The same for profiles that name no model; see `whichever.whichever`."""
+        asked = [each for each in wanted if each.profile.model == WHICHEVER]
+        if not asked:
+            return {}
+        from llm_orc.models.whichever import whichever
+
+        return await whichever(self, asked, near=near)
 
     async def close(self) -> None:
         """Let go of every connection."""
