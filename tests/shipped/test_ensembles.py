@@ -32,6 +32,8 @@ SHIPPED = {
     "debate": ("", rf"(?s){EXTRACT}.*\d+: A program should never be rewritten from scratch\."),
     "council": ("", rf"(?s){EXTRACT}.*\d+: "),
     "summarize-long": (STORY, rf"(?s){EXTRACT}.*\d+: .*(?:212|smoke|Friday|12:40)"),
+    "ask-files": (f"{ENSEMBLES}/examples/files/opening-hours.md", rf"(?s){EXTRACT}.*\d+: "),
+    "describe-changes": ("diff --git a/a.py b/a.py\n--- a/a.py\n+++ b/a.py\n@@ -1 +1 @@\n-old = 1\n+new = 1\n", rf"(?s){EXTRACT}.*\d+: "),
     "fix-findings": ("All checks passed!", r"^\s*$"),
     "review-files": (
         f"{ENSEMBLES}/examples/shop.py",
