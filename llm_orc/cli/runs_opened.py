@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from llm_orc.domain.problem import Problem, ProblemError, nearest
@@ -11,10 +11,12 @@ if TYPE_CHECKING:
     from llm_orc.cli.terminal import Terminal
     from llm_orc.store.runs import Store
 
-_UNITS = {"s": "seconds", "min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_SECONDS = {"s": 1, "min": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _BYTES = {"KB": 10**3, "MB": 10**6, "GB": 10**9}
-_SIZE = re.compile(r"(\d+)\s*(KB|MB|GB)")
-_AGE = re.compile(r"(\d+)\s*(s|min|h|d|w)")
+_SIZE = re.compile(r"([0-9]{1,12})\s*(KB|MB|GB)")
+_AGE = re.compile(r"([0-9]{1,12})\s*(s|min|h|d|w)")
+_NUMBER = re.compile(r"[0-9]{1,12}")
+"""No store has more rows than that, and SQLite counts further."""
 
 
 def opened(terminal: "Terminal") -> "Store":
@@ -29,7 +31,7 @@ def opened(terminal: "Terminal") -> "Store":
 def moment(text: str, flag: str, now: float) -> float:
     """A time, as `2h` before now or as a date, in seconds since 1970; raises ProblemError."""
     if found := _AGE.fullmatch(text.strip()):
-        return now - timedelta(**{_UNITS[found[2]]: int(found[1])}).total_seconds()
+        return now - int(found[1]) * _SECONDS[found[2]]
     try:
         at = datetime.fromisoformat(text.strip())
     except ValueError:
@@ -40,7 +42,7 @@ def moment(text: str, flag: str, now: float) -> float:
 
 def number(text: str, flag: str, least: int = 1) -> int:
     """A whole number; raises ProblemError."""
-    if text.isascii() and text.isdigit() and int(text) >= least:
+    if _NUMBER.fullmatch(text) and int(text) >= least:
         return int(text)
     raise ProblemError(Problem(f"{flag}: '{text}' is no number", hint=f"a whole number, {least} or more"))
 

@@ -263,7 +263,8 @@ def _cannot(run: Run, id_: str) -> Problem | None:
         case "succeeded":
             return None
         case "failed" | "skipped":
-            return Problem(f"'{id_}' has no reply to go on from: it was {node.status} ({node.cause})", hint=_others(run))
+            ended = "failed" if node.status == "failed" else f"was {node.status}"
+            return Problem(f"'{id_}' has no reply to go on from: it {ended} ({node.cause})", hint=_others(run))
         case _:
             return Problem(f"'{id_}' has no reply to go on from: it was cut off", hint=_others(run))
 

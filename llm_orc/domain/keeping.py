@@ -8,7 +8,7 @@ from pydantic import BeforeValidator
 from llm_orc.domain.read import Read
 from llm_orc.domain.wrong import shown
 
-AGE = re.compile(r"([1-9][0-9]*)(h|d|w)")
+AGE = re.compile(r"([1-9][0-9]{0,8})(h|d|w)")
 
 _HOURS = {"h": 1, "d": 24, "w": 7 * 24}
 

@@ -103,7 +103,7 @@ def test_a_turn_without_a_reply_is_no_place_to_go_on_from(here: Project, server:
     assert (outcome.out, outcome.code) == ("", 1)
     assert "failed  turn-1: invalid_request" in outcome.err
     run = kept(here).id
-    said = "error: 'turn-1' has no reply to go on from: it was failed (invalid_request: the request was refused (400): Bad Request)"
+    said = "error: 'turn-1' has no reply to go on from: it failed (invalid_request: the request was refused (400): Bad Request)"
     refused = told(here, "why?", "--after", "turn-1")
     assert (refused.code, refused.out) == (2, "")
     assert refused.err.startswith(said.partition(" (")[0])

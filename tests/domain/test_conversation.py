@@ -169,7 +169,7 @@ def test_what_a_turn_cannot_go_on_from() -> None:
     said = [f"{problem}" for problem in cannot_go_on_from(run, ["a", "f", "p", "aa"])]
     assert cannot_go_on_from(run, ["p", "x"], working=["p", "x"]) == []
     assert said == [
-        f"'f' has no reply to go on from: it was failed (server: it broke)\n{hint}",
+        f"'f' has no reply to go on from: it failed (server: it broke)\n{hint}",
         f"'p' has no reply to go on from: it was cut off\n{hint}",
         "there is no node 'aa'\nhint: did you mean 'a'?",
     ]
