@@ -154,7 +154,7 @@ class _Terms:
         once = most = pricing.most(int(min(sent, window)), replies)
         if planned.schema is not None:
             again = sent + length * RETOLD + REPAIR + len(json.dumps(dict(planned.schema)))
-            most += pricing.most(int(min(again, window)), replies)
+            most += pricing.most(int(min(again, window)), replies) + (once if planned.may_be_free else 0)
         tokens, room = sent / TOKEN_BYTES, inf if window == inf else room_of(int(window), profile.max_tokens)
         on_top = planned.context.policy == "summarize" and (window == inf or tokens > room)
         return Share(agent, profile, once, most * planned.attempts, on_top=on_top)

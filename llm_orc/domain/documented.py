@@ -11,6 +11,7 @@ from llm_orc.domain.result import UNASKED, Made
 from llm_orc.domain.said import Scope
 
 CUT = "*(cut short: the reply reached the model's max_tokens)*"
+FREE = "*(free text: the model did not keep to the form that was asked for)*"
 
 
 def documented(plan: Plan, layout: Layout, outcomes: Mapping[str, Outcome], scope: Scope, made: Made) -> str:
@@ -27,7 +28,8 @@ def sections_of(plan: Plan, layout: Layout, outcomes: Mapping[str, Outcome], sco
         outcome = outcomes.get(name, Outcome("cancelled", cause="cancelled"))
         title = plan.titles[name].render(scope) if name in plan.titles else ""
         if outcome.reply is not None:
-            yield Section(name, outcome.reply.text, title, CUT if outcome.reply.finish == "length" else "")
+            notes = (FREE if outcome.reply.mismatch else "", CUT if outcome.reply.finish == "length" else "")
+            yield Section(name, outcome.reply.text, title, "\n\n".join(filter(None, notes)))
         elif outcome.cause in UNASKED or layout.on_missing == "omit":
             continue
         elif layout.on_missing == "fail":

@@ -105,11 +105,14 @@ class Asking(Parameters):
     """A JSON Schema, or a file with one, that the reply has to follow."""
     template: Annotated[str, Field(min_length=1)] | None = None
     """A template file that makes a text of the reply that follows `output_schema`; it is called `output` there."""
+    on_mismatch: Literal["fail", "text"] = "fail"
+    """What a reply becomes that does not follow `output_schema` even when mended: a failure, or free text, asked for and marked."""
 
     @model_validator(mode="after")
     def _of_something(self) -> Self:
-        if self.template is not None and self.output_schema is None:
-            raise ValueError("'template' renders what follows an 'output_schema', and there is none")
+        for key in ("template", "on_mismatch"):
+            if key in self.model_fields_set and self.output_schema is None:
+                raise ValueError(f"'{key}' is about what follows an 'output_schema', and there is none")
         return self
 
 

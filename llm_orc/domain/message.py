@@ -195,6 +195,8 @@ class Reply:
     """Requests that were sent for it, those of fallbacks and repairs included."""
     profile: str = ""
     """The fallback that answered; empty where it is the agent's own profile."""
+    mismatch: str = ""
+    """Of a free text instead of a reply that follows its schema: what kept it from following."""
 
 
 Tell = Callable[["Happening"], None]

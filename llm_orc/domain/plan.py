@@ -152,6 +152,11 @@ class PlannedAgent:
         return self.agent.context if isinstance(self.agent, ModelAgent) else Context()
 
     @property
+    def may_be_free(self) -> bool:
+        """Whether its text will do where it cannot follow its schema."""
+        return isinstance(self.agent, ModelAgent) and self.agent.on_mismatch == "text"
+
+    @property
     def compares(self) -> bool:
         """Whether it is a fan-out over profiles."""
         return isinstance(self.agent.fan_out, FanOut) and self.agent.fan_out.profiles is not None
@@ -175,10 +180,8 @@ class PlannedAgent:
     @property
     def required(self) -> int:
         """How many direct dependencies must have succeeded."""
-        rule = self.agent.require
-        if isinstance(rule, int):
-            return min(rule, len(self.depends_on))
-        return len(self.depends_on) if rule == "all" else min(1, len(self.depends_on))
+        rule, there = self.agent.require, len(self.depends_on)
+        return there if rule == "all" else min(rule if isinstance(rule, int) else 1, there)
 
     def of_item(self, index: int) -> "PlannedAgent":
         """What a child of this fan-out does: one over profiles has a model for each."""

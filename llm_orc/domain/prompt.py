@@ -119,6 +119,14 @@ class Templates:
         fault = f"'{key}' has to be one expression: " + '"{{ ... }}"'
         return Template(text, Names(faults=(fault,)), key, template.environment)
 
+    def faults_of_shape(self, template: Template, schema: Mapping[str, Any]) -> list[tuple[str, str]]:
+        """What a template of a value names that none has which follows the schema, each with a hint."""
+        if template.environment is None or template.names.faults:
+            return []
+        from llm_orc.domain.shaped import faults_of_shape  # few replies have a form of their own
+
+        return faults_of_shape(template.text, schema, self._environment().parse, self._files.text)
+
     def _environment(self) -> "SandboxedEnvironment":
         if self._own is None:
             self._own = _environment().overlay(loader=_loader(self._files))

@@ -150,7 +150,11 @@ class _Resolution(Naming):
         if prompt is not None and prompt.tagged:
             read = {*named, *map(identifier, planned.listed_by)} | ({identifier(planned.depends_on[0])} if agent.input_key else set())
             planned = replace(planned, unused=tuple(name for name in agent.depends_on if identifier(name) not in read))
-        return self._with_body(self.with_attachments(planned, files), path)
+        planned = self._with_body(self.with_attachments(planned, files), path)
+        if planned.shape is not None and planned.schema is not None:
+            for what, hint in self.templates.faults_of_shape(planned.shape, planned.schema):
+                self.wrong(f"the template in 'template': {what}", (*path, "template"), hint)
+        return planned
 
     def _with_files(self, agent: Agent, path: KeyPath) -> Agent:
         """The agent with the texts of the files it names for a prompt."""

@@ -112,9 +112,13 @@ class Call:
         took = _Took(self.tell)
         request = Request(self.id, (*self.history, Message("user", prompt, await self._attachments())), profile, self.means.stream)
         reply = took.all_of(await asking(planned, self.turn, self.means, self._material)(request, took.tell))
-        if planned.shape is None:
+        if planned.shape is None or reply.mismatch:
             return reply
-        return replace(reply, text=planned.shape.render(replace(self.scope, output=reply.value)))
+        try:
+            return replace(reply, text=planned.shape.render(replace(self.scope, output=reply.value)))
+        except FailedError as error:
+            error.partial = reply.text
+            raise
 
     def _material(self) -> list[Material]:
         """What was put into its prompt, as far as somebody may have to shorten it."""

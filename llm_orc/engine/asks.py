@@ -97,7 +97,7 @@ def _asking_one(planned: PlannedAgent, profile: Profile, when: Turn, means: Mean
     if planned.schema is not None:
         from llm_orc.engine.schemas import validated
 
-        ask = validated(ask, planned.schema, when)
+        ask = validated(ask, planned.schema, when, free=planned.may_be_free)
     return reused(ask, when)
 
 

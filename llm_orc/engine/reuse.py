@@ -251,8 +251,8 @@ def remembered(ask: Ask, reuse: Reuse, planned: PlannedAgent, when: "Turn", endp
         asker = Asker(request.node, when, tell, request.node == shown, (profile.name, profile.provider, profile.model))
 
         def lasting(reply: Reply) -> bool:
-            # One that is cut where nobody said so may be longer under another budget.
-            return reply.finish != "length" or profile.max_tokens is not None
+            # One that is cut where nobody said so may be longer under another budget; free text is not what everybody wants.
+            return not reply.mismatch and (reply.finish != "length" or profile.max_tokens is not None)
 
         return await reuse.reply(asker, parts, lambda say: ask(request, say), lasting)
 

@@ -11,7 +11,7 @@ from referencing import Resource
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import EMPTY_REGISTRY, specification_with
 
-from llm_orc.domain.event import Repairing
+from llm_orc.domain.event import Repairing, Warned
 from llm_orc.domain.message import Ask, FailedError, Failure, Kind, Message, Reply, Request, Tell
 from llm_orc.domain.said import as_json, parsed
 
@@ -24,18 +24,26 @@ SHOWN = 300
 """Letters of what is wrong that are shown."""
 
 
-def validated(ask: Ask, schema: Mapping[str, Any], when: "Turn") -> Ask:
-    """Ask for a reply that follows the schema; what is no JSON and what does not follow go through one round of repair."""
+def validated(ask: Ask, schema: Mapping[str, Any], when: "Turn", *, free: bool = False) -> Ask:
+    """Ask for a reply that follows the schema; what is no JSON and what does not follow go through one round of repair.
+
+    With `free`, a model that cannot do it even then is asked for its text without the schema, which is marked.
+    """
     validator = _kind(schema)(schema, registry=EMPTY_REGISTRY)  # of its own accord it would fetch what a reference names from anywhere
 
     async def asked(request: Request, tell: Tell) -> Reply:
-        request = replace(request, schema=schema)
+        bare, request = request, replace(request, schema=schema)
         left = REPAIRS
         while True:
             reply = await ask(request, tell)
             value, wrong = _checked(reply.text, validator)
             if not wrong:
                 return replace(reply, value=value, structured=True)
+            if free and when.shown:
+                return replace(reply, mismatch=wrong)
+            if free and not left:
+                tell(Warned(bare.node, f"free text instead of a reply that follows its output_schema: {wrong}"))
+                return replace(await _anew(ask, bare, tell, reply.text), mismatch=wrong)
             if not left or when.shown:
                 what = f"{request.profile.model} did not follow the output_schema: {wrong}"
                 raise FailedError(Failure(Kind.MALFORMED, what, "loosen the schema, or choose another model"), partial=reply.text)
@@ -45,6 +53,15 @@ def validated(ask: Ask, schema: Mapping[str, Any], when: "Turn") -> Ask:
             request = replace(request, messages=(*request.messages, *again))
 
     return asked
+
+
+async def _anew(ask: Ask, request: Request, tell: Tell, so_far: str) -> Reply:
+    """The reply to another request; where there is none, what was said before is kept."""
+    try:
+        return await ask(request, tell)
+    except FailedError as error:
+        error.partial = error.partial or so_far
+        raise
 
 
 def wrong_schema(schema: Mapping[str, Any]) -> str:

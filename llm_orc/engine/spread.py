@@ -66,7 +66,9 @@ class Spread:
         outcome = self.children[left[0]].result()
         if outcome.reply is None:
             raise FailedError(common_failure("the replies could not be made into one", {left[0]: outcome}))
-        return Reply(outcome.text, outcome.reply.value, outcome.reply.structured, finish=outcome.reply.finish)
+        return Reply(
+            outcome.text, outcome.reply.value, outcome.reply.structured, finish=outcome.reply.finish, mismatch=outcome.reply.mismatch
+        )
 
     def _said(self, place: int) -> Said:
         return Said(f"{self.id}[{place}]", self.children[place].result())

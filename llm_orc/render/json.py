@@ -96,6 +96,7 @@ def agent_document(run: Run, node: Node, *, verbose: bool) -> dict[str, Any]:
         "attempts": node.sent or None,
         "fell_back": [{"profile": profile, "cause": str(failure)} for profile, failure in node.fell_back],
         "finish": reply.finish if reply and (node.sent or (node.cached and node.model)) else None,
+        "mismatch": (reply.mismatch or None) if reply else None,
         "usage": plain(node.usage),
         "window": _window(node),
         "shortened": _shortened(node),

@@ -73,6 +73,7 @@ def _agent() -> dict[str, Any]:
             "description": "The profiles that could not answer, in order, and why.",
         },
         finish={"enum": [*get_args(FinishReason), None], "description": "Why a model's reply ends: 'length' is one cut by max_tokens."},
+        mismatch={**_TEXT, "description": "Of a free text that came instead of a reply to an output_schema: what kept it from following."},
         usage={"$ref": "#/$defs/usage"},
         window={"oneOf": [{"type": "null"}, _window()], "description": "The context window; null where its size is not known."},
         shortened={"oneOf": [{"type": "null"}, _shortened()], "description": "How a request was made to fit; null where it fitted."},

@@ -93,6 +93,7 @@ def _agent(planned: PlannedAgent, plan: Plan, settled: Settled, input: str | Non
         "attachments": [_attachment(each) for each in planned.attachments],
         "context": planned.context.model_dump() if isinstance(agent, ModelAgent) else None,
         "output_schema": plain(planned.schema),
+        "on_mismatch": agent.on_mismatch if isinstance(agent, ModelAgent) and planned.schema is not None else None,
         "depends_on": [{"name": name, "implied": name in planned.implied} for name in planned.depends_on],
         "require": agent.require,
         "when": agent.when,
@@ -282,7 +283,7 @@ class _Sheet:
         if planned.context != Context():
             yield "context", _context_text(planned.context)
         if planned.schema is not None:
-            yield "schema", to_json(plain(planned.schema))
+            yield "schema", to_json(plain(planned.schema)) + ("; or free text, which is marked" if planned.may_be_free else "")
         yield from (("system", profile.system_prompt) for profile in _profiles(planned)[:1] if profile.system_prompt)
 
     def _cut(self, lines: list[str]) -> list[str]:

@@ -71,7 +71,9 @@ class Lab:
             raise FailedError(Failure(Kind.INVALID_REQUEST, "it broke", "try again"))
         return Reply(self.answer(request))
 
-    def run(self, ensemble: Mapping[str, Any], text: str = "input", *, stop_after: tuple[float, Cause] | None = None, **more: Any) -> Run:
+    def run(
+        self, ensemble: Mapping[str, Any] | Ensemble, text: str = "input", *, stop_after: tuple[float, Cause] | None = None, **more: Any
+    ) -> Run:
         """The run of an ensemble written as YAML would say it, in virtual time."""
 
         async def alone() -> Run:
@@ -83,7 +85,7 @@ class Lab:
 
     async def performed(
         self,
-        ensemble: Mapping[str, Any],
+        ensemble: Mapping[str, Any] | Ensemble,
         text: str = "input",
         *,
         stop_after: tuple[float, Cause] | None = None,
@@ -93,7 +95,8 @@ class Lab:
         **choices: Any,
     ) -> Run:
         """Likewise, in the loop that runs; `past` is gone on with."""
-        plan = resolve(Ensemble.model_validate({"name": "test", **ensemble}), self.profiles, self.ensembles, Choices(**choices))
+        read = ensemble if isinstance(ensemble, Ensemble) else Ensemble.model_validate({"name": "test", **ensemble})
+        plan = resolve(read, self.profiles, self.ensembles, Choices(**choices))
         return await self.carried_out(plan, text, stop_after=stop_after, offline=offline, past=past, talk=talk)
 
     async def carried_out(

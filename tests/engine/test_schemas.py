@@ -5,12 +5,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from llm_orc.domain.ensemble import Ensemble
-from llm_orc.domain.event import Repairing
+from llm_orc.domain.event import Delta, Repairing
+from llm_orc.domain.files import NoFiles
 from llm_orc.domain.message import FailedError, Failure, Kind, Reply, Request, Tell, Usage
+from llm_orc.domain.problem import ProblemError, Source
 from llm_orc.domain.profile import Profile
-from llm_orc.domain.run import ExitCode
+from llm_orc.domain.run import ExitCode, Run
 from tests.engine.runs import Lab
 
 CITY = {
@@ -182,3 +185,88 @@ def test_a_reference_within_the_schema_and_none_beyond_it() -> None:
     it.ensembles = {"child": child}
     run = it.run({"agents": [{"name": "n", "ensemble": "child"}]})
     assert "at $.people: 'many' is not of type 'integer'" in run.nodes["n/a"].cause
+
+
+class Shelf(NoFiles):
+    """The template of a city."""
+
+    def text(self, name: str) -> str:
+        return f"{{# {name} #}}{{{{ output.city }}}}, {{{{ output.people if output.people is defined else 0 }}}} people"
+
+
+def shown_as_text(lab: Lab, **more: Any) -> Run:
+    agents = [{**A, "template": "city.md.j2", "on_mismatch": "text", **more}, {"name": "b", "depends_on": ["a"]}]
+    ensemble = Ensemble.model_validate({"name": "city", "agents": agents}).found(Source("city.yaml"), Shelf())
+    return lab.run(ensemble, "Which city?")
+
+
+def test_what_follows_is_shown_by_its_template() -> None:
+    it = saying("no", ROME)
+    reply = shown_as_text(it).nodes["a"].reply
+    assert reply is not None
+    assert (reply.text, reply.value["city"], reply.mismatch) == ("Rome, 3 people", "Rome", "")
+
+
+def test_a_model_that_cannot_follow_is_asked_for_free_text_which_is_marked() -> None:
+    it = saying("no", '{"city": 1}', "# Rome\n\nIt is old.")
+    run = shown_as_text(it)
+    first, repair, free = it.requests[:3]
+    assert (free.messages, free.schema) == (first.messages, None)
+    assert repair.schema == CITY
+    reply = run.nodes["a"].reply
+    assert reply is not None
+    assert (reply.text, reply.structured, reply.attempts) == ("# Rome\n\nIt is old.", False, 3)
+    assert reply.mismatch.startswith("at $.city: 1 is not of type 'string'")
+    assert run.warnings == [("a", f"free text instead of a reply that follows its output_schema: {reply.mismatch}")]
+    assert "It is old." in run.nodes["b"].prompt
+    assert (run.exit_code, run.usage) == (ExitCode.OK, Usage(40, 4))
+
+
+def test_free_text_that_never_comes_loses_nothing() -> None:
+    it = saying("no", "the city is Rome", FailedError(Failure(Kind.PERMISSION, "oh no")))
+    node = shown_as_text(it).nodes["a"]
+    assert (node.status, node.cause, node.text) == ("failed", "permission: oh no", "the city is Rome")
+
+
+def test_a_reply_that_is_seen_already_stays_and_is_marked() -> None:
+    it = saying("It is Rome.")
+    it.shown = "a"
+
+    async def answer(request: Request, tell: Tell) -> Reply:
+        tell(Delta(request.node, "It is Rome."))
+        return Reply("It is Rome.")
+
+    it.server = answer
+    reply = shown_as_text(it).nodes["a"].reply
+    assert reply is not None
+    assert (len([each for each in it.requests if each.node == "a"]), reply.text, bool(reply.mismatch)) == (1, "It is Rome.", True)
+
+
+def test_a_template_that_does_not_fit_its_schema_is_told_before_anything_runs() -> None:
+    it = saying(ROME)
+    schema = {**CITY, "properties": {"town": {"type": "string"}}, "required": ["town"]}
+    with pytest.raises(ProblemError) as caught:
+        shown_as_text(it, output_schema=schema)
+    assert [problem.what for problem in caught.value.problems] == [
+        "the template in 'template': line 1: output has no 'city' in the output_schema",
+        "the template in 'template': line 1: output has no 'people' in the output_schema",
+    ]
+    assert it.requests == []
+
+
+def test_a_template_that_does_not_work_on_a_reply_keeps_it() -> None:
+    it = saying('{"city": "Rome"}')
+
+    class Odd(Shelf):
+        def text(self, name: str) -> str:
+            return f"{{# {name} #}}{{{{ output.city + 1 }}}}"
+
+    agents = [{**A, "template": "city.md.j2"}]
+    run = it.run(Ensemble.model_validate({"name": "city", "agents": agents}).found(Source("city.yaml"), Odd()), "Which?")
+    assert (run.nodes["a"].status, run.nodes["a"].text) == ("failed", '{"city": "Rome"}')
+
+
+@pytest.mark.parametrize("key", ["template", "on_mismatch"])
+def test_there_is_nothing_to_be_said_of_a_schema_that_is_not_there(key: str) -> None:
+    with pytest.raises(ValidationError, match=f"'{key}' is about what follows an 'output_schema', and there is none"):
+        Ensemble.model_validate({"name": "x", "agents": [{"name": "a", key: "text"}]})

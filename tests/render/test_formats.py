@@ -171,7 +171,7 @@ def test_json_is_what_the_design_promises() -> None:
     assert [out[key] for key in ("version", "run", "ensemble", "status", "result")] == [1, "r7", "review", "partial", "ship it"]
     facts, per_file, late, judge = out["agents"]
     promised = "name status cause text json prompt profile provider model attempts usage cost seconds children"
-    added = "cached changed saved partial fell_back finish window shortened waited artifacts"
+    added = "cached changed saved partial fell_back finish mismatch window shortened waited artifacts"
     assert set(facts) == {*promised.split(), *added.split()}
     assert facts["json"] == {"files": 3}
     assert (facts["profile"], facts["model"], facts["prompt"]) == (None, None, None)
@@ -180,7 +180,21 @@ def test_json_is_what_the_design_promises() -> None:
     assert (facts["attempts"], per_file["attempts"], per_file["children"][0]["attempts"]) == (None, None, 1)
     assert per_file["children"][1] | {"seconds": 0, "usage": 0} == {
         **dict.fromkeys(
-            ("text", "json", "prompt", "profile", "provider", "model", "attempts", "finish", "window", "shortened", "cost", "saved")
+            (
+                "text",
+                "json",
+                "prompt",
+                "profile",
+                "provider",
+                "model",
+                "attempts",
+                "finish",
+                "mismatch",
+                "window",
+                "shortened",
+                "cost",
+                "saved",
+            )
         ),
         "cached": False,
         "changed": [],

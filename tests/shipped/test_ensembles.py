@@ -39,6 +39,10 @@ SHIPPED = {
         f"{ENSEMBLES}/examples/shop.py",
         rf"(?s)^{EXTRACT}.*# File by file\n\n\d+ findings in .*shop\.py \(Python, 86 lines\)",
     ),
+    "product-docs-structured": (
+        STORY,
+        rf"(?s)^# Product docs structured\n.*\n## personas\n\n{EXTRACT}.*\n\*\(free text: the model did not keep",
+    ),
     "product-docs": (STORY, rf"(?s)^# Product docs\n.*\n## problem_statement\n\n{EXTRACT}.*\n## effectiveness_assessment\n\n{EXTRACT}"),
     "map-reduce": (STORY, rf"(?s){EXTRACT}.*\d+: "),
     "cascade": ("", rf"(?s){EXTRACT}.*\*careful: the grader gave no verdict\*.*\n---\n1 of 1 went to the careful model \(100%\)"),
@@ -69,6 +73,7 @@ RUNS = {
     "examples/max-cost": ("", r"2: Entry is free"),
     "examples/model-synthesis": ("", rf"(?s)^{EXTRACT}.*\n.*1\.2 million"),
     "examples/nested": ("", r"^BONJOUR, SHIPS AND HARBOURS!\s*$"),
+    "examples/on-mismatch": ("", r"(?s)1: The roof leaks over the stairs\.\n\n\*\(free text: the model did not keep to the form"),
     "examples/options": ("", r"(?s)1: The meeting.*\n[23]: "),
     "examples/output-schema": ("", r"^\[ \] Please buy flour\.\s+\[ \] Then fetch the key from Maria\.\s*$"),
     "examples/output-template": ("", r"^1\. The roof leaks over the stairs\.\n2\. A window in the hall is broken\.\s*$"),

@@ -145,3 +145,91 @@ def test_json_has_each_of_them(project: NewProject, openai_server: NewServer) ->
 def test_a_name_that_is_none_of_them_is_told(project: NewProject) -> None:
     outcome = project().run("invoke", "product-docs", IDEA, "--only", "persona")
     assert (outcome.code, "--only: no agent 'persona' in 'product-docs'\nhint: did you mean 'personas'?" in outcome.err) == (2, True)
+
+
+PEOPLE = {
+    "overview": "Two people.",
+    "consequences": ["Big letters (Ann)"],
+    "people": [
+        {
+            "name": name,
+            "role": "rider",
+            "about": "Rides.",
+            "skills": "few",
+            "quote": "Oh.",
+            **{key: ["dry"] for key in ("goals", "obstacles", "needs")},
+        }
+        for name in ("Ann", "Ben")
+    ],
+}
+CASES = {
+    "overview": "One case.",
+    "use_cases": [
+        {
+            "title": "Find it",
+            "frequency": "daily",
+            "problem": "lost | stolen",
+            "person": "Ann",
+            **{key: ["this", "that"] for key in ("actors", "before", "main_flow", "other_flows", "failures", "after")},
+            "rules": [],
+        }
+    ],
+}
+FORMED = {"problem_statement": "# Problem Statement\n\nRain.", "personas": json.dumps(PEOPLE), "use_cases": json.dumps(CASES)}
+STRUCTURED = ("invoke", "product-docs-structured", IDEA, "--only", "problem_statement,personas,use_cases")
+
+
+def test_personas_and_use_cases_as_data_are_rendered(project: NewProject, openai_server: NewServer) -> None:
+    server = openai_server(Writer(**FORMED))
+    outcome = project_at(project, server).run(*STRUCTURED, "--output-format", "json")
+    assert outcome.code == 0, outcome.err
+    told = json.loads(outcome.out)
+    assert [(each["name"], each["attempts"], each["mismatch"]) for each in told["agents"]] == [(name, 1, None) for name in FORMED]
+    assert (told["agents"][1]["json"], told["agents"][2]["json"]) == (PEOPLE, CASES)
+    assert re.findall(r"(?m)^##+ (.*)$", told["result"]) == [
+        *("Contents", "Problem Statement", "Personas", "Overview", "Ann, rider", "Ben, rider", "What Follows for the Design"),
+        *("Use Cases", "Overview", "UC-1: Find it", "Traceability"),
+    ]
+    assert "**Goals**\n\n- dry\n\n**Obstacles today**" in told["result"]
+    assert "\n1. this\n2. that\n\n**Other ways**" in told["result"]
+    assert "| UC-1 | lost / stolen | Ann |" in told["result"]
+    formats = [request.json["response_format"]["json_schema"]["strict"] for request in server.chats if "response_format" in request.json]
+    assert formats == [True, True]
+    assert "## Ann, rider" in prompts(server, "`# Use Cases`")[0], "the text and not the data goes on"
+
+
+def test_who_cannot_keep_to_the_form_writes_freely_which_is_marked(project: NewProject, openai_server: NewServer) -> None:
+    free = "# Personas\n\n## Ann\n\nRides."
+    server = openai_server(Writer(**{**FORMED, "personas": free}))
+    outcome = project_at(project, server).run(*STRUCTURED)
+    assert outcome.code == 0, outcome.err
+    assert (
+        "## Personas\n\n### Ann\n\nRides.\n\n*(free text: the model did not keep to the form that was asked for)*\n\n## Use Cases"
+        in outcome.out
+    )
+    assert "warning  personas: free text instead of a reply that follows its output_schema: it is no JSON" in outcome.err
+    asked = [request.json for request in server.chats if "`# Personas`" in prompt_of(request.json)]
+    assert ["response_format" in each for each in asked] == [True, True, False]
+    assert "Rides." in prompts(server, "`# Use Cases`")[0]
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "what"),
+    [
+        ("personas.rendered.md.j2", "# P\n{% for p in output.people %}{{ p.nmae }}{% endfor %}", "line 2: output.people[] has no 'nmae'"),
+        ("personas.schema.yaml", "type: [nothing]", "'output_schema' is no JSON Schema: at $.type: "),
+        ("personas.schema.yaml", "- 1", "'product-docs/personas.schema.yaml' holds no JSON Schema"),
+        ("personas.schema.yaml", "{", "product-docs/personas.schema.yaml:1:2: "),
+        ("personas.form.md.j2", "{{ variables.nobody }}", "no variable 'nobody'"),
+    ],
+)
+def test_what_is_wrong_with_a_projects_file_is_told_before_anything_runs(
+    project: NewProject, openai_server: NewServer, file: str, text: str, what: str
+) -> None:
+    server = openai_server(Writer())
+    here = project_at(project, server, {f".llm-orc/templates/product-docs/{file}": text})
+    outcome = here.run(*STRUCTURED, env={"LLM_ORC_TRUST": "1"})
+    assert outcome.code == 2
+    assert re.search(r"product-docs(-structured|/personas\.schema)\.yaml:\d+:\d+: ", outcome.err), outcome.err
+    assert what in outcome.err, outcome.err
+    assert server.chats == []
