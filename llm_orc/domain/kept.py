@@ -28,11 +28,13 @@ class KeptRun:
     input: str
     """How its input begins."""
     pinned: bool
+    paused: float = 0.0
+    """Seconds in which nobody worked on it, before it was gone on with."""
 
     @property
     def seconds(self) -> float:
-        """From its start to the last thing that happened."""
-        return max(self.last_at - self.started_at, 0.0)
+        """Wall time that was worked on it, up to the last thing that happened."""
+        return max(self.last_at - self.started_at - self.paused, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,8 @@ class KeptNode:
     """Of the children, that nothing more comes of."""
     failed: int
     """Of the children."""
+    earlier: float = 0.0
+    """Seconds that it had taken when it was decided again."""
 
     @property
     def name(self) -> str:
@@ -85,15 +89,17 @@ class KeptNode:
 
     @property
     def seconds(self) -> float | None:
-        """From its first slot to its end."""
-        return None if self.started_at is None or self.ended_at is None else max(self.ended_at - self.started_at, 0.0)
+        """From its first slot to its end, and what it had taken before it was decided again."""
+        if self.started_at is None or self.ended_at is None:
+            return self.earlier or None
+        return self.earlier + max(self.ended_at - self.started_at, 0.0)
 
 
 def row_of(run: Run) -> KeptRun:
     """A run as it would be listed."""
     cost, tokens, failed = run.cost, run.usage.total, run.count("failed")
     times = run.started_at, run.last_at
-    return KeptRun(run.id, run.ensemble, run.status, run.cause, *times, cost, tokens, len(run.nodes), failed, run.input, pinned=False)
+    return KeptRun(run.id, run.ensemble, run.status, run.cause, *times, cost, tokens, len(run.nodes), failed, run.input, False, run.paused)
 
 
 def rows_of(run: Run) -> list[KeptNode]:
@@ -127,4 +133,5 @@ def _row(run: Run, node: Node, number: int, depth: int) -> KeptNode:
         len(below),
         sum(status not in {"pending", "running"} for status in below),
         below.count("failed"),
+        node.earlier,
     )

@@ -206,7 +206,7 @@ def fold(run: Run, event: Happening) -> None:
             run.id = event.run
             _cut_off(run, run.last_at)
             run.status, run.cause, run.result, run.failure, run.ended_at = "running", "", "", None, None
-            run.paused += max(event.at - run.last_at, 0.0)
+            run.paused += event.at - run.last_at  # below 0 where the clock was set back meanwhile
         case Submitted():
             _submit(run, event)
         case Warned():

@@ -58,14 +58,15 @@ _RUN = (
 )
 _EVENT = "INSERT INTO events (run, seq, node, event) VALUES (?, ?, ?, ?)"
 _NODE = (
-    "INSERT OR REPLACE INTO nodes (run, parent, number, id, body, status, cause, started_at, ended_at, cost, tokens, model, items, cached)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT OR REPLACE INTO nodes"
+    " (run, parent, number, id, body, status, cause, started_at, ended_at, cost, tokens, model, items, cached, earlier)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _EDGE = "INSERT OR IGNORE INTO edges (run, target, source, kind) VALUES (?, ?, ?, 'depends_on')"
 _TEXT = "INSERT OR IGNORE INTO texts (run, name) VALUES (?, ?)"
 _ARTIFACT = "INSERT OR REPLACE INTO artifacts (run, node, name, media_type, size, sha256) VALUES (?, ?, ?, ?, ?, ?)"
 _ANEW = "DELETE FROM artifacts WHERE run = ? AND node = ?"
-_SO_FAR = "UPDATE runs SET status = ?, cause = ?, last_at = ?, cost = ?, tokens = ?, agents = ?, failed = ? WHERE number = ?"
+_SO_FAR = "UPDATE runs SET status = ?, cause = ?, last_at = ?, paused = ?, cost = ?, tokens = ?, agents = ?, failed = ? WHERE number = ?"
 _CUT = "UPDATE nodes SET status = 'cancelled', cause = 'cancelled', ended_at = ? WHERE run = ? AND status IN ('pending', 'running')"
 _LET_GO = "UPDATE runs SET owner = NULL WHERE number = ?"
 
@@ -253,13 +254,13 @@ class Journal:
         node, (parent, number) = self._run.nodes[node_id], self._places[node_id]
         cause = node.cause[:HEAD]
         spent = (node.cost, node.usage.total)
-        known = (node.body, node.status, cause, node.started_at, node.ended_at, *spent, node.model, node.expected, node.cached)
+        known = (node.body, node.status, cause, node.started_at, node.ended_at, *spent, node.model, node.expected, node.cached, node.earlier)
         return (self._number, parent, number, node_id, *known)
 
     def _sum_up(self, at: float) -> None:
         run = self._run
         counts = (run.cost, run.usage.total, len(self._places), len(self._failed))
-        self._connection.execute(_SO_FAR, (run.status, run.cause, at, *counts, self._number))
+        self._connection.execute(_SO_FAR, (run.status, run.cause, at, run.paused, *counts, self._number))
         if run.ended_at is not None:
             self._connection.execute(_CUT, (at, self._number))
             self._connection.execute(_LET_GO, (self._number,))

@@ -13,7 +13,7 @@ _COLUMNS = """
     n.id, n.parent, n.number, {depth}, n.body, {status}, n.cause, n.started_at, n.ended_at, n.cost, n.tokens, n.model, n.items, n.cached,
     (SELECT count(*) FROM nodes c WHERE c.run = :run AND c.parent = n.id),
     (SELECT count(*) FROM nodes c WHERE c.run = :run AND c.parent = n.id AND {ended}),
-    (SELECT count(*) FROM nodes c WHERE c.run = :run AND c.parent = n.id AND c.status = 'failed')
+    (SELECT count(*) FROM nodes c WHERE c.run = :run AND c.parent = n.id AND c.status = 'failed'), n.earlier
 """
 _TREE = """
     WITH RECURSIVE tree (id, parent, number, depth) AS (

@@ -52,7 +52,7 @@ def _columns(store: Store) -> str:
     lost = f"status = 'running' AND coalesce(owner, '') NOT IN ({alive})"
     status = f"CASE WHEN {lost} THEN 'cancelled' ELSE status END AS state"
     cause = f"CASE WHEN {lost} THEN 'lost' ELSE cause END"
-    return f"id, ensemble, {status}, {cause}, started_at, last_at, cost, tokens, agents, failed, input, pinned"
+    return f"id, ensemble, {status}, {cause}, started_at, last_at, cost, tokens, agents, failed, input, pinned, paused"
 
 
 def _runs(store: Store, sought: Sought) -> Iterator[KeptRun]:

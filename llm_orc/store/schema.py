@@ -46,6 +46,10 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE TABLE reply_texts (key TEXT NOT NULL, name TEXT NOT NULL, PRIMARY KEY (key, name)) WITHOUT ROWID;
     ALTER TABLE nodes ADD COLUMN cached INTEGER NOT NULL DEFAULT 0;
     """,
+    """
+    ALTER TABLE runs ADD COLUMN paused REAL NOT NULL DEFAULT 0;
+    ALTER TABLE nodes ADD COLUMN earlier REAL NOT NULL DEFAULT 0;
+    """,
 )
 """What each version adds to the one before it."""
 VERSION = len(MIGRATIONS)

@@ -205,6 +205,12 @@ def test_times_add_up_and_the_time_between_does_not_count() -> None:
     assert folded(later).paused == 993
 
 
+def test_a_clock_that_was_set_back_meanwhile_does_not_count_either() -> None:
+    first = [RunStarted("r", "e", (("a",),), ("a",), "x", seq=1, at=1000.0), Submitted("a", "model", seq=2, at=1004.0)]
+    run = folded([*first, Resumed("r", seq=3, at=500.0), RunEnded("", seq=4, at=503.0)])
+    assert run.seconds == 7
+
+
 def test_max_cost_counts_what_was_spent_before_and_what_was_under_way() -> None:
     agents = [{"name": "a"}, {"name": "b", "depends_on": ["a"]}, {"name": "c", "depends_on": ["b"], "require": 0}]
     profiles = {"default": Profile(name="default", model="m", provider="lab", price=PRICE, max_tokens=100)}

@@ -16,7 +16,7 @@ from llm_orc.store.schema import MIGRATIONS, VERSION
 from tests.store.conftest import folded, kept
 from tests.store.test_store import events
 
-TAKEN = ["efff82baf2d7", "7143b33b3816", "7c89b120b3a1", "24447e442539"]
+TAKEN = ["efff82baf2d7", "7143b33b3816", "7c89b120b3a1", "24447e442539", "161742ee7386"]
 """The steps that are out in the world; what has to change is a step of its own, appended to them and then to this."""
 BY_VERSION_1 = """
 INSERT INTO runs (id, ensemble, status, cause, started_at, last_at, tokens, agents, failed, input, owner, spec)

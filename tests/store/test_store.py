@@ -216,6 +216,9 @@ def test_a_run_is_gone_on_with_by_one_at_a_time(store: Store) -> None:
     assert store.spec("r") == {"x": 1}
     row = kept_run(store, "r")
     assert (row.status, row.agents, row.failed, row.last_at) == ("succeeded", 1, 0, 112.0)
+    (node,) = tree(store, "r", limit=9, children=9)
+    assert (row.seconds, again.seconds) == (7.0, 7.0)  # nobody worked on it from 105 to 110
+    assert (node.seconds, again.nodes["a"].seconds) == (5.0, 5.0)
 
 
 def test_listings_choose(store: Store) -> None:
