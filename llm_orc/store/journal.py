@@ -254,7 +254,18 @@ class Journal:
         node, (parent, number) = self._run.nodes[node_id], self._places[node_id]
         cause = node.cause[:HEAD]
         spent = (node.cost, node.usage.total)
-        known = (node.body, node.status, cause, node.started_at, node.ended_at, *spent, node.model, node.expected, node.cached, node.earlier)
+        known = (
+            node.body,
+            node.status,
+            cause,
+            node.started_at,
+            node.ended_at,
+            *spent,
+            node.model,
+            node.expected,
+            node.cached,
+            node.earlier,
+        )
         return (self._number, parent, number, node_id, *known)
 
     def _sum_up(self, at: float) -> None:
