@@ -82,9 +82,9 @@ def test_a_model_on_this_machine_answers_for_free(project: NewProject) -> None:
 
 def test_agents_without_a_model_still_run_and_the_others_say_why_not(project: NewProject) -> None:
     health, _ = told(project())
-    agents = one(health["ensembles"], name="map-reduce")["agents"]
-    assert {agent["name"]: agent["runs"] for agent in agents} == {"parts": True, "notes": False, "answer": False}
-    assert one(agents, name="notes")["cause"] == "no model can be reached"
+    agents = one(health["ensembles"], name="fix-file")["agents"]
+    assert {agent["name"]: agent["runs"] for agent in agents} == {"edits": False, "patch": True}
+    assert one(agents, name="edits")["cause"] == "no model can be reached"
     assert {row["name"] for row in health["ensembles"]} >= {"hello", "council", "code-review"}
     assert not any("/" in row["name"] for row in health["ensembles"])
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.project import NewProject, Project
+from tests.servers.fixtures import NewServer
 
 EACH = """
 defaults: {{timeout_seconds: 60}}
@@ -116,6 +117,29 @@ class TestFiles:
         here.write("e.yaml", "agents:\n  - {name: each, fan_out: {files: data/}, model_profile: embedded}\n")
         outcome = here.run("invoke", "e.yaml", "x", "--output-format", "json")
         assert len(json.loads(outcome.out)["agents"][0]["children"]) == 1_000
+
+
+WIDE = """
+agents:
+  - {name: each, model_profile: p, fan_out: {items: "{{ range(24) | list }}", max_parallel: 3}}
+  - {name: nested, ensemble: child, fan_out: {chunks: "{{ input }}", characters: 4, max_parallel: 2}}
+"""
+CHILD = """
+limits: {max_parallel: 1}
+agents:
+  - {name: a, model_profile: p}
+  - {name: b, model_profile: p}
+"""
+
+
+def test_max_parallel_is_what_the_server_sees_at_most(project: NewProject, openai_server: NewServer) -> None:
+    server = openai_server(latency=0.02)
+    profile = f"provider: openai-compatible\nmodel: m\nbase_url: {server.base_url}\n"
+    files = {"e.yaml": WIDE, ".llm-orc/ensembles/child.yaml": CHILD, ".llm-orc/profiles/p.yaml": profile}
+    for only, peak, calls in (("each", 3, 24), ("nested", 2, 12)):
+        server.peak, before = 0, len(server.chats)
+        outcome = project(files).run("invoke", "e.yaml", "--only", only, stdin="one two six ten nil end ")
+        assert (outcome.code, server.peak, len(server.chats) - before) == (0, peak, calls), outcome.err
 
 
 def test_no_two_workers_hold_the_same_file(project: NewProject) -> None:
