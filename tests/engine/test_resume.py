@@ -206,8 +206,8 @@ def test_times_add_up_and_the_time_between_does_not_count() -> None:
 
 
 def test_a_clock_that_was_set_back_meanwhile_does_not_count_either() -> None:
-    first = [RunStarted("r", "e", (("a",),), ("a",), "x", seq=1, at=1000.0), Submitted("a", "model", seq=2, at=1004.0)]
-    run = folded([*first, Resumed("r", seq=3, at=500.0), RunEnded("", seq=4, at=503.0)])
+    begun = RunStarted("r", "e", (("a",),), ("a",), "x", seq=1, at=1000.0)
+    run = folded([begun, Submitted("a", "model", seq=2, at=1004.0), Resumed("r", seq=3, at=500.0), RunEnded("", seq=4, at=503.0)])
     assert run.seconds == 7
 
 
