@@ -8,9 +8,13 @@ if TYPE_CHECKING:
     from llm_orc.library.config import AgentPool, get_config
     from llm_orc.library.context import ConversationContext
     from llm_orc.library.conversation import ConversationEdge, ConversationGraph, ConversationNode
+    from llm_orc.library.deliverables import DeliverableResult, DeliverableType, OrchestrationResult
+    from llm_orc.library.documents import OrchestrationEngine, quick_generate
     from llm_orc.library.graph import BaseEdge, BaseGraph, BaseNode, GraphError
     from llm_orc.library.logs import configure_logging
+    from llm_orc.library.modes import CompletionMode, ConfigError, OrchestrationConfig
     from llm_orc.library.orchestrator import Orchestrator
+    from llm_orc.library.prompts import PromptGenerator
     from llm_orc.library.responses import BasePrompt, BaseResponse, ContextMetrics, ExecutionMetadata, LLMResponse, TokenUsage
     from llm_orc.library.stats import ConversationSummary
     from llm_orc.library.tasks import SubTask, Task, TaskManager
@@ -22,9 +26,13 @@ _ROOMS = {
     "config": "AgentPool get_config",
     "context": "ConversationContext",
     "conversation": "ConversationEdge ConversationGraph ConversationNode",
+    "deliverables": "DeliverableResult DeliverableType OrchestrationResult",
+    "documents": "OrchestrationEngine quick_generate",
     "graph": "BaseEdge BaseGraph BaseNode GraphError",
     "logs": "configure_logging",
+    "modes": "CompletionMode ConfigError OrchestrationConfig",
     "orchestrator": "Orchestrator",
+    "prompts": "PromptGenerator",
     "responses": "BasePrompt BaseResponse ContextMetrics ExecutionMetadata LLMResponse TokenUsage",
     "stats": "ConversationSummary",
     "tasks": "SubTask Task TaskManager",
@@ -42,6 +50,8 @@ __all__ = [
     "BaseNode",
     "BasePrompt",
     "BaseResponse",
+    "CompletionMode",
+    "ConfigError",
     "ContextMetrics",
     "ConversationContext",
     "ConversationEdge",
@@ -49,11 +59,17 @@ __all__ = [
     "ConversationNode",
     "ConversationSummary",
     "DatabaseArtifactStorage",
+    "DeliverableResult",
+    "DeliverableType",
     "ExecutionMetadata",
     "FileSystemArtifactStorage",
     "GraphError",
     "LLMResponse",
+    "OrchestrationConfig",
+    "OrchestrationEngine",
+    "OrchestrationResult",
     "Orchestrator",
+    "PromptGenerator",
     "SubTask",
     "Task",
     "TaskManager",
@@ -62,6 +78,7 @@ __all__ = [
     "artifacts_of",
     "configure_logging",
     "get_config",
+    "quick_generate",
     "wait",
 ]
 
