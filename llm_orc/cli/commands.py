@@ -15,6 +15,7 @@ from llm_orc.domain.problem import Problem, ProblemError, nearest
 COMMANDS: Mapping[str, str] = {
     "invoke": "Run an ensemble on some input",
     "continue": "Say something to the model that spoke last in a run",
+    "compare": "Run an ensemble under several profiles, side by side",
     "plan": "Show what an ensemble would do: phases, models, prompts",
     "validate": "Check ensembles, and say everything that is wrong",
     "list": "List the ensembles and profiles that can be called",

@@ -21,6 +21,12 @@ def profiles(ctx: typer.Context, incomplete: str) -> list[str]:
     return _beginning(_known(ctx, "profiles"), incomplete)
 
 
+def profile_lists(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The names of profiles, behind others and a comma too."""
+    before, comma, start = incomplete.rpartition(",")
+    return [f"{before}{comma}{name}" for name in profiles(ctx, start) if name not in before.split(",")]
+
+
 def agent_profiles(ctx: typer.Context, incomplete: str) -> list[str]:
     """The names of profiles, behind `AGENT=` too."""
     agent, equals, start = incomplete.rpartition("=")

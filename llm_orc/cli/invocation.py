@@ -65,20 +65,31 @@ def carried_out(terminal: Terminal, name: str, choices: Choices, given: Given, w
         _check_chat(terminal, wanted)
     target = target_of(terminal, wanted.output, force=wanted.force, split=wanted.split)
     layers, plan = trusted_plan(terminal, name, with_attachments(terminal, choices, given.attached))
-    call = call_of(terminal, layers, plan, wanted, target)
-    with importing(terminal, given, plan):
-        text = read_input(terminal, given)
-    warn(terminal, layers.warnings, plan.warnings, names_a_file(terminal, given.text))
+    call, text = ready(terminal, layers, plan, given, wanted, target)
     if wanted.chat:
         from llm_orc.cli.chatting import chatted
 
         return chatted(terminal, call, text)
-    gc.freeze()  # what is loaded by now stays
-    asyncio.run(call.performed(text))
-    code = call.ended()
+    code = ran(call, text)
     if code in (ExitCode.OK, ExitCode.SOME_FAILED) and (terminal.stderr.is_terminal or wanted.offline) and comes_with_us(layers, name):
         call.say(next_steps(terminal, layers, call.run, name, choices, given))
     return code
+
+
+def ready(terminal: Terminal, layers: Layers, plan: Plan, given: Given, wanted: Wanted, target: Target) -> "tuple[Call, str]":
+    """A plan that can be run, and its input; raises ProblemError."""
+    call = call_of(terminal, layers, plan, wanted, target)
+    with importing(terminal, given, plan):
+        text = read_input(terminal, given)
+    warn(terminal, layers.warnings, plan.warnings, names_a_file(terminal, given.text))
+    return call, text
+
+
+def ran(call: "Call", text: str) -> int:
+    """Run it and print its result; the exit code."""
+    gc.freeze()  # what is loaded by now stays
+    asyncio.run(call.performed(text))
+    return call.ended()
 
 
 def _check_chat(terminal: Terminal, wanted: Wanted) -> None:

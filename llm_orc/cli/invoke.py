@@ -20,23 +20,21 @@ from llm_orc.cli.options import (
     MaxParallel,
     NoDeps,
     NoStdin,
+    NoStore,
+    Offline,
     Only,
     Output,
     Profiles,
     Split,
     Stream,
+    Text,
     Var,
     Verbose,
     refuse_empty,
 )
 
 app = new_app()
-_Text = Annotated[str, typer.Argument(metavar="INPUT", help="What it works on; stands before files and stdin.", show_default=False)]
-_Offline = Annotated[
-    bool, typer.Option("--offline", help="Send nothing to other machines, and skip what would. LLM_ORC_OFFLINE=1 does the same.")
-]
 _Chat = Annotated[bool, typer.Option("--chat", help="Keep the run open, and talk with the model that spoke last.")]
-_NoStore = Annotated[bool, typer.Option("--no-store", help="Keep nothing of this run.")]
 
 
 @app.command(
@@ -46,7 +44,7 @@ def invoke(
     ctx: typer.Context,
     *,
     ensemble: Ensemble,
-    text: _Text = "",
+    text: Text = "",
     file: Files = [],  # noqa: B006 - typer reads it and copies it
     attach: Attach = [],  # noqa: B006
     no_stdin: NoStdin = False,
@@ -59,14 +57,14 @@ def invoke(
     cache: Cache = None,
     chat: _Chat = False,
     stream: Stream = False,
-    offline: _Offline = False,
+    offline: Offline = False,
     fail_on: FailOn = "",
     output_format: Format = None,
     output: Output = None,
     force: Force = False,
     split: Split = None,
     css: Css = None,
-    no_store: _NoStore = False,
+    no_store: NoStore = False,
     verbose: Verbose = 0,
     log_file: LogFile = "",
 ) -> int:

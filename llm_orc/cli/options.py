@@ -8,6 +8,11 @@ from llm_orc.cli.complete import agent_profiles, agents, ensembles, formats, var
 from llm_orc.domain.problem import Problem, ProblemError
 
 Ensemble = Annotated[str, typer.Argument(metavar="ENSEMBLE", help="Its name, or the path of its file.", autocompletion=ensembles)]
+Text = Annotated[str, typer.Argument(metavar="INPUT", help="What it works on; stands before files and stdin.", show_default=False)]
+Offline = Annotated[
+    bool, typer.Option("--offline", help="Send nothing to other machines, and skip what would. LLM_ORC_OFFLINE=1 does the same.")
+]
+NoStore = Annotated[bool, typer.Option("--no-store", help="Keep nothing of this run.")]
 Files = Annotated[list[str], typer.Option("--file", "-f", metavar="FILE", help="Add a file to the input. Repeatable.")]
 Attach = Annotated[
     list[str],

@@ -9,6 +9,8 @@ from llm_orc.domain.problem import Problem, ProblemError
 from llm_orc.render.safe import one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from llm_orc.config.layers import Layers
     from llm_orc.domain.ensemble import Ensemble, Variable
     from llm_orc.domain.plan import Choices, Plan
@@ -25,8 +27,13 @@ def planned_from(terminal: Terminal, name: str, choices: "Choices") -> "tuple[La
 
 def trusted_plan(terminal: Terminal, name: str, choices: "Choices") -> "tuple[Layers, Plan]":
     """The layers, and a plan that may run; asks whether the project is trusted if need be. Raises ProblemError."""
+    return trusted(terminal, name, lambda: planned_from(terminal, name, choices))
+
+
+def trusted(terminal: Terminal, name: str, planned: "Callable[[], tuple[Layers, Plan]]") -> "tuple[Layers, Plan]":
+    """Likewise of any plan that is made with the ensemble of this name."""
     try:
-        layers, plan = planned_from(terminal, name, choices)
+        layers, plan = planned()
         asked: tuple[Problem, ...] = plan.untrusted
     except ProblemError as error:
         if not error.untrusted or not terminal.can_ask:
@@ -38,7 +45,7 @@ def trusted_plan(terminal: Terminal, name: str, choices: "Choices") -> "tuple[La
     if not terminal.can_ask:
         raise ProblemError(*asked)
     ask_for_trust(terminal, name, asked)
-    return planned_from(terminal, name, choices)
+    return planned()
 
 
 def ask_for_trust(terminal: Terminal, name: str | None, asked: Sequence[Problem]) -> None:

@@ -16,6 +16,7 @@ from llm_orc.cli.terminal import Terminal
 from llm_orc.config.digest import digest
 from llm_orc.config.folders import UNTRUSTED, FolderFiles, folder_of, real
 from llm_orc.config.layers import Layers, read_layers
+from llm_orc.domain.ensemble import ModelAgent
 from llm_orc.domain.event import Happening
 from llm_orc.domain.files import Files, NoFiles
 from llm_orc.domain.past import is_whole
@@ -24,9 +25,10 @@ from llm_orc.domain.problem import Place, Problem, ProblemError
 from llm_orc.domain.profile import Profile
 from llm_orc.domain.run import Run, fold
 from llm_orc.domain.secret import MARK
-from llm_orc.domain.spec import Change, Spec, changes, checked, plan_of, profile_as_kept, spec_of
+from llm_orc.domain.spec import Change, Spec, changes, checked, is_comparison, plan_of, profile_as_kept, spec_of
 
-FROM_PYTHON = "<python>"
+NO_FILE = "<"
+"""How the place of an ensemble begins that was made in Python, or to compare profiles."""
 PROFILE = "profile"
 
 
@@ -104,15 +106,16 @@ def _planned(terminal: Terminal, spec: Spec, *, runs: bool) -> tuple[Layers, Pla
 
 
 def _file(spec: Spec) -> str | None:
-    """The ensemble's file; None where it was made in Python."""
-    file: str = spec["ensembles"][""]["file"]
-    return None if file == FROM_PYTHON else file
+    """The ensemble's file, of a comparison that of what it compares; None where there is none."""
+    compared = spec["ensembles"][""]["data"]["agents"][0]["ensemble"] if is_comparison(spec) else ""
+    file: str = spec["ensembles"][compared]["file"]
+    return None if file.startswith(NO_FILE) else file
 
 
 def _files(layers: Layers, spec: Spec, name: str) -> Files:
     """Those that an ensemble names: "" is the first."""
     file = Path(spec["ensembles"][name]["file"])
-    return NoFiles() if str(file) == FROM_PYTHON else FolderFiles(folder_of(file, layers.folders, layers.where), file.parent)
+    return NoFiles() if str(file).startswith(NO_FILE) else FolderFiles(folder_of(file, layers.folders, layers.where), file.parent)
 
 
 def _within(here: Layers, cwd: Path) -> bool:
@@ -124,12 +127,23 @@ def _changed(layers: Layers, spec: Spec, plan: Plan, file: str) -> list[Change]:
     scripts = {name: each for kept in spec["ensembles"].values() for name, each in kept["programs"].items()}
     changed = [Change("script", name) for name, each in scripts.items() if digest(each["path"]) != each["sha256"]]
     try:
-        today = planned(layers, file, plan.basis.choices)
+        today = _compared(layers, plan, file) if plan.ensemble.source.is_comparison else planned(layers, file, plan.basis.choices)
     except ProblemError:
         return [Change("ensemble", file), *changed]
     kept = spec_of(today, "", place=partial(placed, layers.where.cwd), digest=digest)
     profiles = {name: profile_as_kept(found) for name in spec["profiles"] if (found := _profile(layers, name))}
     return list(dict.fromkeys([*changes(spec, {**kept, "profiles": profiles}), *changed]))
+
+
+def _compared(layers: Layers, plan: Plan, file: str) -> Plan:
+    """The comparison of the same profiles that today's file makes."""
+    from llm_orc.cli.compare import comparison  # few runs are one
+
+    answers, *judges = plan.ensemble.agents
+    names = [variant.name for variant in plan.agents[answers.name].variants]
+    judge = next((each.model_profile for each in judges if isinstance(each, ModelAgent)), None)
+    choices = replace(plan.basis.choices, variables=getattr(answers, "parameters", {}))
+    return comparison(layers, file, names, judge or "", choices)[1]
 
 
 def _profile(layers: Layers, name: str) -> Profile | None:

@@ -10,7 +10,7 @@ from llm_orc.cli.terminal import Terminal
 from llm_orc.domain.plan import Plan
 from llm_orc.domain.problem import Problem, ProblemError
 from llm_orc.domain.run import Run
-from llm_orc.domain.spec import Spec
+from llm_orc.domain.spec import Spec, is_comparison
 from llm_orc.render.formats import FORMATS, Paper
 from llm_orc.render.whole import EVERYTHING, whole
 from llm_orc.store.pages import kept_run
@@ -44,7 +44,8 @@ def exported(terminal: Terminal, asked: Asked) -> int:
             for piece in whole(run, kept_run(store, run_id), store.kept_spec(run_id), store.events(run_id)):
                 target.write(piece)
         else:
-            plan = None if chosen in FORMATS else _plan(terminal, store.kept_spec(run_id))
+            spec = store.kept_spec(run_id)
+            plan = None if chosen in FORMATS and not is_comparison(spec) else _plan(terminal, spec)
             shape = opened_format(chosen, Paper(target.write, plan, verbose=True, width=target.width, color=target.color, css=css))
             for event in store.events(run_id):
                 shape.tell(event)

@@ -1,10 +1,12 @@
 """`--split DIR`: the sections of a result as files of their own."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from llm_orc.cli.output import Target, opened, target_of
 from llm_orc.cli.terminal import Terminal, reason
+from llm_orc.domain.documented import section_name
 from llm_orc.domain.plan import Plan
 from llm_orc.domain.problem import Place, Problem, ProblemError
 from llm_orc.domain.run import Run
@@ -38,6 +40,13 @@ class Split:
             target.finish()
 
 
+def _names(plan: Plan) -> Iterator[str]:
+    """Of the sections that there may be."""
+    for name in plan.leaves:
+        variants = plan.agents[name].variants
+        yield from (section_name(name, variant.name) for variant in variants) if variants else [name]
+
+
 def split_of(terminal: Terminal, plan: Plan, named: str, output_format: str | None, css: str | None, *, force: bool) -> Split:
     """What is to be written; raises ProblemError before anything is spent on files that could not be."""
     form = output_format or "markdown"
@@ -49,7 +58,7 @@ def split_of(terminal: Terminal, plan: Plan, named: str, output_format: str | No
         raise ProblemError(Problem("is a file, and --split names a folder", Place(named)))
     problems: list[Problem] = []
     files: dict[str, tuple[Target, Format]] = {}
-    for name in plan.leaves:
+    for name in _names(plan):
         shown = f"{named.rstrip('/')}/{name}{ENDINGS[form]}"
         try:
             target = target_of(terminal, shown, force=force) if folder.is_dir() else Target(terminal, terminal.where.cwd / shown, shown)

@@ -125,6 +125,12 @@ class Layers:
             return self
         return replace(self, folders=(*self.folders, folder), templates=(*self.templates, folder))
 
+    def knowing(self, ensemble: Ensemble) -> "Layers":
+        """These layers, with this ensemble by its name."""
+        layers = replace(self)
+        layers.ensembles.put(ensemble.name, ensemble)
+        return layers
+
     def is_path(self, name_or_path: str) -> bool:
         """Whether an ensemble is called by its path and not by its name."""
         if "\0" in name_or_path:

@@ -52,6 +52,10 @@ class Shelf(Mapping[str, Thing]):
             self._warn(Problem(f"{self._kind} '{name}' is the project's, not {whose} ({same[0].file.name})", warning=True))
         return self._once(same[0])
 
+    def put(self, name: str, thing: Thing) -> None:
+        """Let this be found by the name, whatever the layers have."""
+        self._by_name[name] = thing
+
     def __iter__(self) -> Iterator[str]:
         return (entry.name for entry in self.entries())
 

@@ -81,9 +81,9 @@ def markdown(document: Document) -> str:
     return "\n\n".join([*filter(None, head), *(part.text for part in parts)])
 
 
-def alone(section: Section) -> str:
-    """A section as a document of its own, without a line break at its end."""
-    return _Part.of(section, "", set(), 1).text
+def alone(section: Section, level: int = 1) -> str:
+    """A section as a document of its own, under a heading of this level, without a line break at its end."""
+    return _Part.of(section, "", set(), level).text
 
 
 @dataclass(frozen=True, slots=True)

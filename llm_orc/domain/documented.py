@@ -24,9 +24,7 @@ def documented(plan: Plan, layout: Layout, outcomes: Mapping[str, Outcome], scop
 
 def sections_of(plan: Plan, layout: Layout, outcomes: Mapping[str, Outcome], scope: Scope) -> Iterator[Section]:
     """What the document has to say, in order; raises FailedError where a section is missing that must not."""
-    for name in plan.leaves:
-        outcome = outcomes.get(name, Outcome("cancelled", cause="cancelled"))
-        title = plan.titles[name].render(scope) if name in plan.titles else ""
+    for name, title, outcome in _parts(plan, outcomes, scope):
         if outcome.reply is not None:
             notes = (FREE if outcome.reply.mismatch else "", CUT if outcome.reply.finish == "length" else "")
             yield Section(name, outcome.reply.text, title, "\n\n".join(filter(None, notes)))
@@ -37,6 +35,25 @@ def sections_of(plan: Plan, layout: Layout, outcomes: Mapping[str, Outcome], sco
             raise FailedError(Failure(kind, f"the document lacks the section '{name}': {outcome.cause}"))
         else:
             yield Section(name, title=title, note=f"*(missing: {outcome.cause})*")
+
+
+def _parts(plan: Plan, outcomes: Mapping[str, Outcome], scope: Scope) -> Iterator[tuple[str, str, Outcome]]:
+    """Each section with the title that is written for it; of a fan-out over profiles each profile is one."""
+    for name in plan.leaves:
+        outcome = outcomes.get(name, Outcome("cancelled", cause="cancelled"))
+        title = plan.titles[name].render(scope) if name in plan.titles else ""
+        variants = plan.agents[name].variants
+        if not variants or len(variants) != len(outcome.children):
+            yield name, title, outcome
+            continue
+        above = title or (name if len(plan.leaves) > 1 else "")
+        for variant, child in zip(variants, outcome.children, strict=True):
+            yield section_name(name, variant.name), f"{above}: {variant.name}" if above else variant.name, child
+
+
+def section_name(agent: str, profile: str) -> str:
+    """The name of the section with what an agent said under a profile."""
+    return f"{agent}-{profile}"
 
 
 def _facts(outcomes: Iterable[Outcome], made: Made) -> Iterator[str]:

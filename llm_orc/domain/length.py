@@ -1,6 +1,6 @@
 """How long what comes of a template may be, where everything that it names is only known by its length."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from math import inf
 from typing import Any, NamedTuple
@@ -9,11 +9,13 @@ from llm_orc.domain.prompt import Template
 from llm_orc.domain.said import identifier
 
 STRAIGHT = frozenset(
-    "Template Output If CondExpr Getattr Getitem Compare Operand Not And Or Test Concat Add Neg Slice".split()  # noqa: SIM905
+    "Template Output CondExpr Getattr Getitem Compare Operand Not And Or Test Concat Add Neg Slice".split()  # noqa: SIM905
 )
 """Parts of a template that say what they are made of at most once."""
 SHORT = frozenset({"capitalize", "count", "d", "default", "first", "last", "length", "lower", "string", "title", "trim", "upper"})
 """Filters that make nothing longer out of what they are given."""
+NO_MORE = frozenset({"list", "reject", "rejectattr", "reverse", "select", "selectattr", "sort", "unique"})
+"""Filters that give no more entries than the list has that they are given."""
 NUMBER = 20
 """Of a number of Jinja's own, such as `loop.index`."""
 
@@ -64,6 +66,8 @@ class _Reader:
                 return self._named(node.name, "")
             case "Getattr" | "Getitem" if type(node.node).__name__ == "Name":
                 return self._named(node.node.name, _below(node))
+            case "If":
+                return self.length(node.test) + max(self._all(node.body), *map(self.length, node.elif_), self._all(node.else_))
             case "For":
                 return self._repeated(node)
             case "Include":
@@ -74,7 +78,10 @@ class _Reader:
                 return self._sum(node) if kind in STRAIGHT else inf
 
     def _sum(self, node: Any) -> float:
-        return sum(map(self.length, node.iter_child_nodes()))
+        return self._all(node.iter_child_nodes())
+
+    def _all(self, nodes: Iterable[Any]) -> float:
+        return sum(map(self.length, nodes))
 
     def _named(self, name: str, below: str) -> float:
         return self.own[name] if name in self.own else self.lengths.of(name, below)
@@ -82,6 +89,8 @@ class _Reader:
     def _repeated(self, node: Any) -> float:
         """A loop over the replies of a fan-out."""
         over = node.iter
+        while type(over).__name__ == "Filter" and over.name in NO_MORE:
+            over = over.node
         if type(over).__name__ != "Getattr" or getattr(over.node, "name", "") != "agents" or type(node.target).__name__ != "Name":
             return inf
         many = self.lengths.lists.get(identifier(over.attr))

@@ -353,6 +353,7 @@ def _reads_input(planned: PlannedAgent, asked: Callable[[Profile], bool]) -> boo
     if planned.prompt is not None and planned.prompt.tagged:
         return "input" in planned.prompt.names.top
     works_on_items = bool(planned.agent.fan_out) and not planned.compares
-    if works_on_items or planned.agent.input_key or (planned.child and not planned.child.reads_input(asked)):
+    children = [child for child in (planned.child, *(variant.child for variant in planned.variants)) if child]
+    if works_on_items or planned.agent.input_key or (children and not any(child.reads_input(asked) for child in children)):
         return False
     return planned.agent.body == "command" or not planned.depends_on

@@ -8,6 +8,8 @@ from llm_orc.domain.secret import PIECE, without_secrets
 
 KeyPath = tuple[str | int, ...]
 """The way to a value in a file, such as `("agents", 2, "prompt")`."""
+COMPARED = "<compare>"
+"""The file of an ensemble that was made to compare profiles."""
 
 
 class Place(NamedTuple):
@@ -28,6 +30,11 @@ class Source:
 
     file: str
     spots: Mapping[KeyPath, tuple[int, int]] = field(default_factory=dict)
+
+    @property
+    def is_comparison(self) -> bool:
+        """Whether it was made to compare profiles."""
+        return self.file == COMPARED
 
     def at(self, *path: str | int) -> Place:
         """The place of the value at `path`, or of the nearest thing around it that was written down."""

@@ -11,7 +11,7 @@ from llm_orc.domain.ensemble import Ensemble, FunctionAgent
 from llm_orc.domain.files import Files, NoFiles
 from llm_orc.domain.message import Attachment
 from llm_orc.domain.plan import Choices, Chosen, Plan, bare
-from llm_orc.domain.problem import Problem, ProblemError, Source
+from llm_orc.domain.problem import COMPARED, Problem, ProblemError, Source
 from llm_orc.domain.profile import DefaultProfile, Profile
 from llm_orc.domain.remembered import Remembered
 from llm_orc.domain.resolve import resolve
@@ -62,6 +62,11 @@ def checked(spec: Spec) -> Spec:
         if not all(isinstance(text, str) for text in texts):
             raise TypeError
         return {"offline": False, **spec}
+
+
+def is_comparison(spec: Spec | None) -> bool:
+    """Whether it is that of an ensemble that was made to compare profiles."""
+    return spec is not None and spec["ensembles"][""]["file"] == COMPARED
 
 
 def plan_of(spec: Spec, files: Callable[[str], Files] = lambda _: NoFiles(), profiles: Mapping[str, Profile] | None = None) -> Plan:

@@ -69,7 +69,12 @@ def open_format(name: str, paper: Paper) -> Format:
     """The format of this name, or of this `.j2` file; raises ProblemError for an unknown name and an unreadable template."""
     if name in FORMATS:
         module, _, attribute = FORMATS[name].partition(":")
-        return _opened(getattr(importlib.import_module(module), attribute), paper)
+        shape = _opened(getattr(importlib.import_module(module), attribute), paper)
+        if paper.plan is None or not paper.plan.ensemble.source.is_comparison:
+            return shape
+        from llm_orc.render.comparison import compared  # of all plans only those of `compare`
+
+        return compared(name, shape, paper)
     if name.endswith(TEMPLATE_SUFFIX):
         from llm_orc.render.template import Template
 

@@ -51,27 +51,40 @@ class Html:
 
 def page(text: str, name: str, css: str | None = None) -> str:
     """Markdown as a whole page; `css` comes after our own. Titled by its first heading of the first level, else by `name`."""
-    known = outline(_MARKS.sub("", harmless(text)))
+    known = read(text)
     title = next((heading.text for heading in known.headings if heading.level == 1 and not heading.nested), name)
+    return whole(title, f"<main>\n{body(known)}</main>", css)
+
+
+def read(text: str) -> Outline:
+    """Markdown, ready to be made a body of."""
+    return outline(_MARKS.sub("", harmless(text)))
+
+
+def whole(title: str, inside: str, css: str | None = None, style_of_its_own: str = "") -> str:
+    """The page round what stands in it."""
     own = (css or "").replace("</", r"<\/")  # else it could end the style sheet
     more = f"<style>\n{own}\n</style>\n" if css else ""
     return (
         '<!doctype html>\n<html lang="">\n<head>\n<meta charset="utf-8">\n'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>\n{style()}</style>\n{more}</head>\n<body>\n<main>\n{body(known)}</main>\n</body>\n</html>\n"
+        f"<title>{escape(title)}</title>\n<style>\n{style()}{style_of_its_own}</style>\n{more}</head>\n<body>\n{inside}\n</body>\n</html>\n"
     )
 
 
-def body(known: Outline) -> str:
-    """What stands on the page: headings have names, links lead on only by the web or mail, and nothing is fetched."""
+def body(known: Outline, slugs: Slugs | None = None, notes: str = "fn") -> str:
+    """What stands on the page: headings have names, links lead on only by the web or mail, and nothing is fetched.
+
+    Where several stand on one page, they share `slugs`, and each has another name for its `notes`.
+    """
     import nh3
     import pyromark
 
-    slugs = Slugs()
+    slugs = slugs or Slugs()
     places = [slugs.slug(heading.text) for heading in known.headings]
     openings: dict[int, str | None] = {each.start: f"{'#' * each.level} \ue000{index}\ue001" for index, each in enumerate(known.headings)}
-    labels = {label: f"fn:{index}" for index, label in enumerate(dict.fromkeys(note.label for note in known.footnotes), 1)}
+    labels = {label: f"{notes}:{index}" for index, label in enumerate(dict.fromkeys(note.label for note in known.footnotes), 1)}
     made = pyromark.html(known.edited(openings, labels), options=syntax())
     clean = nh3.clean(
         made,

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.markdown import Heading, Markdown, MarkdownElement
 from rich.theme import Theme
 
@@ -59,17 +59,22 @@ def laid_out(markup: str, width: int, *, color: bool) -> str:
     markup = harmless(markup)
     if len(markup) > LONGEST:
         return markup.rstrip("\n") + "\n"
+    return printed(Page(markup), min(width, WIDEST), color=color)
+
+
+def printed(what: RenderableType, width: int, *, color: bool) -> str:
+    """What Rich makes of it, without blanks at the ends of lines."""
     sheet = StringIO()
     console = Console(
         file=sheet,
-        width=min(width, WIDEST),
+        width=width,
         force_terminal=color,
         color_system="standard" if color else None,
         legacy_windows=False,
         theme=CALM,
         _environ={},
     )
-    console.print(Page(markup))
+    console.print(what)
     return "".join(f"{line.rstrip()}\n" for line in sheet.getvalue().strip("\n").split("\n"))
 
 
