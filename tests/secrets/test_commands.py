@@ -85,6 +85,12 @@ CALLS: dict[str, Sequence[Sequence[str]]] = {
         ["nobody"],
         ["wrong", "x"],
     ],
+    "compare": [
+        ["all", "hello", "--profiles", "kept,login", "-v"],
+        ["all", "hello", "--profiles", "kept,ollama", "--judge", "google", "--output-format", "json"],
+        ["all", "hello", "--profiles", "kept,login", "-o", "compared.html"],
+    ],
+    "continue": [["last", "hello"]],
     "plan": [["all"], ["all", "--json"], ["echo"], ["code-review"]],
     "validate": [[], ["all"], ["--json"]],
     "list": [
