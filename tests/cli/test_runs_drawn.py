@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -58,7 +59,7 @@ def test_the_graph_in_the_terminal(ran: Project) -> None:
     assert outcome[1:] == ("", 0)
     head, drawn = outcome.out.split("\n\n", 1)
     assert "26 command nodes  25 succeeded, 1 failed\n1 ensemble node  1 succeeded\n3 phases  " in head
-    assert "\nlongest way  facts 0.0 s -> " in head
+    assert re.search(r"\nlongest way  facts \d+\.\d s -> ", head)
     names = [line.lstrip("+-.:>| ").split()[0] for line in drawn.splitlines() if line]
     assert names == ["facts", "bad", "each", "inner", "a", "report", "b", "inside"]
     assert "20/20 done" in drawn
@@ -66,7 +67,7 @@ def test_the_graph_in_the_terminal(ran: Project) -> None:
 
 def test_the_graph_as_mermaid_and_dot(ran: Project) -> None:
     mermaid = ran.run("runs", "graph", "last", "--output-format", "mermaid").out
-    assert mermaid.startswith('flowchart TD\n  n0["facts<br/>command<br/>0.0 s"]\n')
+    assert re.match(r'flowchart TD\n  n0\["facts<br/>command<br/>\d+\.\d s"\]\n', mermaid)
     assert mermaid.count("[[") == 2, "the fan-out is folded"
     assert "  class n1 failed\n" in mermaid
     assert ran.run("runs", "graph", "last", "-o", "graph.dot") == ("", "wrote graph.dot\n", 0)

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -241,7 +242,7 @@ def test_a_store_that_cannot_be_used_costs_calls_and_not_the_run(
         for file in (folder / "blobs").iterdir():
             file.unlink()
     else:
-        with sqlite3.connect(folder / "store.db") as connection:
+        with closing(sqlite3.connect(folder / "store.db", isolation_level=None)) as connection:
             connection.execute("PRAGMA user_version = 999" if damage == "newer" else "UPDATE replies SET reply = '{', parts = '['")
     assert ran(here, cache=True)["result"] == "long " * 10_000
     assert len(server.chats) == 2
@@ -331,7 +332,8 @@ def test_what_makes_a_script_another(project: NewProject, change: str, part: str
     env = {"environment": {"TELLS": "something-secret"}, "another variable": {"LANG": "C"}}.get(change)
     told = ran(here, "other" if change == "input" else "hello", env)["agents"][0]
     assert (told["changed"], told["cached"], times(here)) == ([part] if part else [], not part, 2 if part else 1)
-    rows = sqlite3.connect(here.path / ".llm-orc/store/store.db").execute("SELECT parts FROM replies").fetchall()
+    with closing(sqlite3.connect(here.path / ".llm-orc/store/store.db")) as connection:
+        rows = connection.execute("SELECT parts FROM replies").fetchall()
     assert "something-secret" not in str(rows)
 
 
