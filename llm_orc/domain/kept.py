@@ -99,8 +99,8 @@ def row_of(run: Run) -> KeptRun:
     """A run as it would be listed."""
     cost, tokens, failed = run.cost, run.usage.total, run.count("failed")
     times = run.started_at, run.last_at
-    counts = cost, tokens, len(run.nodes), failed
-    return KeptRun(run.id, run.ensemble, run.status, run.cause, *times, *counts, run.input, pinned=False, paused=run.paused)
+    counts = tokens, len(run.nodes), failed
+    return KeptRun(run.id, run.ensemble, run.status, run.cause, *times, cost, *counts, run.input, pinned=False, paused=run.paused)
 
 
 def rows_of(run: Run) -> list[KeptNode]:
