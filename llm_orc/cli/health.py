@@ -16,7 +16,6 @@ from llm_orc import __version__
 from llm_orc.app import planned
 from llm_orc.cli.answers import PULLED, Answers, Written
 from llm_orc.cli.commands import NAME
-from llm_orc.cli.planning import stand_ins
 from llm_orc.cli.terminal import Terminal
 from llm_orc.cli.trying import try_key
 from llm_orc.config import folders as config
@@ -30,6 +29,7 @@ from llm_orc.domain.message import FailedError, Failure, Kind
 from llm_orc.domain.plan import Choices, Plan, PlannedAgent, Variant, Wanted
 from llm_orc.domain.problem import Problem, ProblemError, nearest
 from llm_orc.domain.profile import AUTO
+from llm_orc.domain.variable import stand_ins
 from llm_orc.models.look import Look
 from llm_orc.render.words import listed
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from llm_orc.cli.terminal import Terminal, reason
+from llm_orc.config.front_matter import Part, joined
 from llm_orc.domain.problem import Place, Problem, ProblemError
 
 PATIENCE = 2.0
@@ -42,20 +43,24 @@ def given_of(text: str, files: Iterable[str], attached: Iterable[str], *, no_std
 
 def read_input(terminal: Terminal, given: Given) -> str:
     """The parts that are there, joined by a blank line; one part alone stays as it is. Raises ProblemError with all that is wrong."""
-    parts = [given.text]
+    return joined(part.text for part in read_parts(terminal, given))
+
+
+def read_parts(terminal: Terminal, given: Given) -> list[Part]:
+    """The argument, each file and stdin, as far as they are there. Raises ProblemError with all that is wrong."""
+    parts = [Part(given.text)]
     problems = [Problem("the argument is not UTF-8 text", hint=TEXT_ONLY)] if _SURROGATE.search(given.text) else []
     sources = [(name, _chunks_of_file(terminal, name)) for name in given.files]
     if given.stdin and terminal.has_input:
         sources.append((STDIN, _chunks_of_stdin(terminal)))
     for name, chunks in sources:
         try:
-            parts.append(_text(chunks, name))
+            parts.append(Part(_text(chunks, name), name))
         except ProblemError as error:
             problems += error.problems
     if problems:
         raise ProblemError(*problems)
-    parts = [part for part in parts if part.strip()]
-    return "\n\n".join([*(part.rstrip("\n") for part in parts[:-1]), *parts[-1:]])
+    return parts
 
 
 def names_a_file(terminal: Terminal, argument: str) -> list[Problem]:

@@ -2,21 +2,22 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from llm_orc.app import Session
 from llm_orc.cli.ahead import importing
-from llm_orc.cli.input import Given, names_a_file, read_input
+from llm_orc.cli.input import Given, names_a_file, read_parts
 from llm_orc.cli.logs import note
 from llm_orc.cli.next_steps import comes_with_us, next_steps
 from llm_orc.cli.output import Target, format_of, opened, style_sheet, target_of
 from llm_orc.cli.planning import is_offline, trusted_plan, warn, with_attachments
 from llm_orc.cli.terminal import HungUpError, Terminal
+from llm_orc.config.front_matter import informed
 from llm_orc.config.layers import Layers
 from llm_orc.domain.event import Happening, Submitted
 from llm_orc.domain.message import Tell
@@ -64,8 +65,8 @@ def carried_out(terminal: Terminal, name: str, choices: Choices, given: Given, w
     if wanted.chat:
         _check_chat(terminal, wanted)
     target = target_of(terminal, wanted.output, force=wanted.force, split=wanted.split)
-    layers, plan = trusted_plan(terminal, name, with_attachments(terminal, choices, given.attached))
-    call, text = ready(terminal, layers, plan, given, wanted, target)
+    layers, plan = trusted_plan(terminal, name, with_attachments(terminal, choices, given.attached), later=True)
+    call, text = ready(terminal, layers, plan, given, wanted, target, choices.variables)
     if wanted.chat:
         from llm_orc.cli.chatting import chatted
 
@@ -76,12 +77,15 @@ def carried_out(terminal: Terminal, name: str, choices: Choices, given: Given, w
     return code
 
 
-def ready(terminal: Terminal, layers: Layers, plan: Plan, given: Given, wanted: Wanted, target: Target) -> "tuple[Call, str]":
-    """A plan that can be run, and its input; raises ProblemError."""
+def ready(
+    terminal: Terminal, layers: Layers, plan: Plan, given: Given, wanted: Wanted, target: Target, chosen: Mapping[str, Any] | None = None
+) -> "tuple[Call, str]":
+    """A plan that can be run, and its input, which may give variables that were not `chosen`; raises ProblemError."""
     call = call_of(terminal, layers, plan, wanted, target)
     with importing(terminal, given, plan):
-        text = read_input(terminal, given)
-    warn(terminal, layers.warnings, plan.warnings, names_a_file(terminal, given.text))
+        parts = read_parts(terminal, given)
+    call.plan, text, told = informed(plan, parts, chosen or {})
+    warn(terminal, layers.warnings, plan.warnings, told, names_a_file(terminal, given.text))
     return call, text
 
 

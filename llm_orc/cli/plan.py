@@ -51,15 +51,16 @@ def plan(
     Nothing is run and nothing is sent; only servers on this machine are asked which model they hold.
     """
     refuse_empty(ctx)
-    from llm_orc.cli.input import Given, read_input
+    from llm_orc.cli.input import Given, read_parts
     from llm_orc.cli.planning import choices_of, planned_from, warn, with_attachments
+    from llm_orc.config.front_matter import informed
 
     terminal: Terminal = ctx.obj
     choices = choices_of(var, only, profile, no_deps=no_deps, max_parallel=max_parallel, max_cost=max_cost, cache=cache)
-    layers, planned = planned_from(terminal, ensemble, with_attachments(terminal, choices, attach))
-    given = read_input(terminal, Given(text, tuple(file))) or None
-    warn(terminal, layers.warnings)
-    _print(terminal, layers, planned, given, json=json, verbose=verbose)
+    layers, planned = planned_from(terminal, ensemble, with_attachments(terminal, choices, attach), later=True)
+    planned, given, told = informed(planned, read_parts(terminal, Given(text, tuple(file))), choices.variables)
+    warn(terminal, layers.warnings, told)
+    _print(terminal, layers, planned, given or None, json=json, verbose=verbose)
     return 0
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from llm_orc.cli.terminal import Terminal
 from llm_orc.domain.problem import Problem, ProblemError
@@ -12,22 +12,32 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from llm_orc.config.layers import Layers
-    from llm_orc.domain.ensemble import Ensemble, Variable
     from llm_orc.domain.plan import Choices, Plan
 
 
-def planned_from(terminal: Terminal, name: str, choices: "Choices") -> "tuple[Layers, Plan]":
-    """The layers, and the plan of an ensemble as far as it may be looked at; raises ProblemError."""
+def planned_from(terminal: Terminal, name: str, choices: "Choices", *, later: bool = False) -> "tuple[Layers, Plan]":
+    """The layers, and the plan of an ensemble as far as it may be looked at; raises ProblemError.
+
+    With `later`, the input may still give variables, and those that are required stand for something until then.
+    """
     from llm_orc.app import planned
     from llm_orc.config.layers import read_layers
 
     layers = read_layers(terminal.where)
-    return layers, planned(layers, name, choices)
+    if not later:
+        return layers, planned(layers, name, choices)
+    from dataclasses import replace
+
+    from llm_orc.domain.variable import stand_ins
+
+    around = layers.around(name)
+    ensemble = around.ensemble(name)
+    return layers, planned(around, ensemble, replace(choices, variables={**stand_ins(ensemble), **choices.variables}))
 
 
-def trusted_plan(terminal: Terminal, name: str, choices: "Choices") -> "tuple[Layers, Plan]":
-    """The layers, and a plan that may run; asks whether the project is trusted if need be. Raises ProblemError."""
-    return trusted(terminal, name, lambda: planned_from(terminal, name, choices))
+def trusted_plan(terminal: Terminal, name: str, choices: "Choices", *, later: bool = False) -> "tuple[Layers, Plan]":
+    """The layers, and a plan that may run; asks whether the project is trusted if need be. `later` as above. Raises ProblemError."""
+    return trusted(terminal, name, lambda: planned_from(terminal, name, choices, later=later))
 
 
 def trusted(terminal: Terminal, name: str, planned: "Callable[[], tuple[Layers, Plan]]") -> "tuple[Layers, Plan]":
@@ -134,17 +144,6 @@ def _dollars(text: str) -> float | None:
     except ValueError:
         return None
     return amount if 0 < amount < float("inf") else None
-
-
-def stand_ins(ensemble: "Ensemble") -> dict[str, Any]:
-    """Values for the variables that only a caller can know, for whoever looks at an ensemble without running it."""
-    return {name: _stand_in(variable) for name, variable in ensemble.variables.items() if variable.required}
-
-
-def _stand_in(variable: "Variable") -> Any:
-    if variable.choices:
-        return variable.choices[0]
-    return {"integer": 1, "number": 1.0, "boolean": True}.get(variable.type or "", "text")
 
 
 def _pair(flag: str, text: str, problems: list[Problem]) -> tuple[str, str]:

@@ -35,9 +35,10 @@ def show(
 ) -> int:
     """Show what an ensemble is for, its variables and agents, and where it comes from."""
     from llm_orc.app import planned
-    from llm_orc.cli.planning import choices_of, stand_ins, warn
+    from llm_orc.cli.planning import choices_of, warn
     from llm_orc.config.layers import read_layers
     from llm_orc.domain.plan import Choices
+    from llm_orc.domain.variable import stand_ins
 
     terminal: Terminal = ctx.obj
     layers = read_layers(terminal.where)

@@ -108,8 +108,8 @@ def _problems_of(read: "Callable[[], Found]") -> Iterable[Problem]:
     """What is wrong with one ensemble and everything that it names."""
     from llm_orc.app import Session, planned
     from llm_orc.cli.output import opened
-    from llm_orc.cli.planning import stand_ins
     from llm_orc.domain.plan import Choices
+    from llm_orc.domain.variable import stand_ins
     from llm_orc.render.formats import Paper
 
     try:

@@ -4,14 +4,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from llm_orc.domain.ensemble import Ensemble, Variable
-from llm_orc.domain.problem import Problem, nearest
+from llm_orc.domain.problem import Place, Problem, nearest
 
 _KINDS: Mapping[str, tuple[type, ...]] = {"string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,)}
+_NOWHERE: Mapping[str, Place | None] = {}
 _BOOLEANS = {"true": True, "false": False}
 
 
-def typed_variables(ensemble: Ensemble, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
-    """Every variable with its value, and what is wrong with those given; a text is read as the variable's type."""
+def typed_variables(
+    ensemble: Ensemble, given: Mapping[str, Any], places: Mapping[str, Place | None] = _NOWHERE
+) -> tuple[dict[str, Any], list[Problem]]:
+    """Every variable with its value, and what is wrong with those given; a text is read as the variable's type.
+
+    `places` are those of values that stand in a file.
+    """
     problems = [
         Problem(f"'{ensemble.name}' has no variable '{name}'", hint=nearest(name, ensemble.variables) or _declared(ensemble))
         for name in given
@@ -23,7 +29,7 @@ def typed_variables(ensemble: Ensemble, given: Mapping[str, Any]) -> tuple[dict[
         if name in given:
             value, fault = _typed(variable, given[name])
             if fault:
-                problems.append(Problem(f"variable '{name}' of '{ensemble.name}': {fault}"))
+                problems.append(Problem(f"variable '{name}' of '{ensemble.name}': {fault}", places.get(name)))
         elif variable.required:
             value = None
             problems.append(Problem(f"variable '{name}' of '{ensemble.name}' has no value", place, f"give it: --var {name}=..."))
@@ -34,6 +40,17 @@ def typed_variables(ensemble: Ensemble, given: Mapping[str, Any]) -> tuple[dict[
                 problems.append(Problem(f"the default of '{name}': {fault}", ensemble.source.at("variables", name, "default")))
         values[name] = value
     return values, problems
+
+
+def stand_ins(ensemble: Ensemble) -> dict[str, Any]:
+    """Values for the variables that only a caller can know, for whoever looks at an ensemble before they are known."""
+    return {name: _stand_in(variable) for name, variable in ensemble.variables.items() if variable.required}
+
+
+def _stand_in(variable: Variable) -> Any:
+    if variable.choices:
+        return variable.choices[0]
+    return {"integer": 1, "number": 1.0, "boolean": True}.get(variable.type or "", "text")
 
 
 def _declared(ensemble: Ensemble) -> str:
