@@ -307,8 +307,11 @@ class Call:
             self.shape.close(self.run)
         except HungUpError:
             return  # whoever read it has read enough
-        finally:
-            self.target.finish()
+        except ProblemError:
+            if self.target.holds:  # the result in another form
+                self.target.finish()
+            raise
+        self.target.finish()
         if self.shape.cut:
             self.say(["the text on stdout is cut: its agent failed while it was streaming"])
 

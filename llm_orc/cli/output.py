@@ -43,6 +43,11 @@ class Target:
         return self._pieces.append if self.file or not self.is_wanted else self.terminal.answer
 
     @property
+    def holds(self) -> bool:
+        """Whether anything was written that is kept until the end."""
+        return bool(self._pieces)
+
+    @property
     def width(self) -> int | None:
         """Columns; None where it is no terminal."""
         return None if self.file or not self.is_wanted else self.terminal.stdout.width

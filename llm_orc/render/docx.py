@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _SIZES = (22, 16, 13, 11.5, 11, 11)
 """Points of the headings of each level."""
+_TITLE = 255
+"""Characters that a document's title may have."""
 
 
 class Docx:
@@ -40,13 +42,13 @@ def document(text: str, name: str) -> bytes:
     import docx
     import pyromark
 
-    from llm_orc.render.word import Writer
+    from llm_orc.render.word import Writer, written
 
     known = outline(harmless(text))
     slugs = Slugs()
     places = {slugs.slug(heading.text): index for index, heading in enumerate(known.headings)}
     made = docx.Document()
-    made.core_properties.title = next((heading.text for heading in known.headings if heading.level == 1), name)
+    made.core_properties.title = written(next((heading.text for heading in known.headings if heading.level == 1), name))[:_TITLE]
     made.core_properties.author = made.core_properties.comments = ""
     _styled(made)
     writer = Writer(made, places)

@@ -37,7 +37,10 @@ def printed(html: str) -> bytes:
     """A page on paper. Nothing is fetched for it."""
     from weasyprint import HTML  # type: ignore[import-untyped]
 
-    made: bytes = HTML(string=html, url_fetcher=_refused).write_pdf()
+    try:
+        made: bytes = HTML(string=html, url_fetcher=_refused).write_pdf()
+    except RecursionError:
+        raise ProblemError(Problem("the result is nested too deeply for a PDF", hint="take the page: -o FILE.html")) from None
     return made
 
 

@@ -19,12 +19,25 @@ if TYPE_CHECKING:
 CODE_FONT = "Consolas"
 FAINT = RGBColor(0x62, 0x68, 0x6F)
 _LEADS_ON = re.compile(r"(?:https?://|mailto:)\S+", re.IGNORECASE)
+_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _SHADE = "F2F3F5"
 _LINK = RGBColor(0x0B, 0x5C, 0xAD)
 _MARKS = {"Strong": "bold", "Emphasis": "italic", "Strikethrough": "strike"}
 _SIDES = {"Left": WD_ALIGN_PARAGRAPH.LEFT, "Center": WD_ALIGN_PARAGRAPH.CENTER, "Right": WD_ALIGN_PARAGRAPH.RIGHT}
 _DEEPEST = 3
 """Levels of lists that Word has a style for."""
+
+
+def written(value: Any) -> Any:
+    """The same in characters that XML has: `&#1;` in Markdown is one that it has not."""
+    match value:
+        case str():
+            return _NO_XML.sub("\ufffd", value)
+        case dict():
+            return {key: written(each) for key, each in value.items()}
+        case list() | tuple():
+            return [written(each) for each in value]
+    return value
 
 
 @dataclass(slots=True)
@@ -52,6 +65,7 @@ class Writer:
 
     def write(self, event: Any) -> None:
         """One event of pulldown-cmark."""
+        event = written(event)
         if isinstance(event, str):
             self._alone(event)
             return

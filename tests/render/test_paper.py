@@ -112,6 +112,13 @@ def test_no_text_is_too_odd_for_a_word_document(parts: list[str]) -> None:
     assert read(document("\n\n".join(parts), "x")).core_properties.author == ""
 
 
+@pytest.mark.parametrize("text", ["# A &#1;\n\nx &#1; y &#xFFFE; [l](http://a/&#1;) `\x01`", "# " + "long " * 100])
+def test_a_word_document_holds_whatever_a_model_wrote(text: str) -> None:
+    style = read(document(text, "x" * 300)).paragraphs[0].style
+    assert style is not None
+    assert style.name == "Heading 1"
+
+
 FILES = {"it.yaml": "agents: [{name: said, command: [cat]}]\n"}
 
 
@@ -135,6 +142,24 @@ def test_a_pdf_is_the_page_on_paper(project: NewProject) -> None:
     raw = (here.path / "it.pdf").read_bytes()
     assert raw.startswith(b"%PDF-")
     assert b"127.0.0.1" not in raw
+
+
+def test_a_file_that_cannot_be_made_is_not_there_at_all(project: NewProject) -> None:
+    try:
+        import weasyprint  # noqa: F401
+    except OSError:
+        pytest.skip("no Pango")
+    here = project(FILES, trusted=True)
+    outcome = here.run("invoke", "it.yaml", f"{'>' * 2_000} x", "-o", "it.pdf")
+    assert outcome[::2] == ("", 2)
+    assert "error: the result is nested too deeply for a PDF\nhint: take the page: -o FILE.html\n" in outcome.err
+    assert not (here.path / "it.pdf").exists()
+
+
+def test_where_a_template_fails_the_file_has_the_result_without_it(project: NewProject) -> None:
+    here = project({**FILES, "bad.j2": "{{ run.nope.x }}"}, trusted=True)
+    outcome = here.run("invoke", "it.yaml", "said", "--output-format", "bad.j2", "-o", "it.md")
+    assert (outcome.code, (here.path / "it.md").read_text()) == (2, "said\n"), outcome.err
 
 
 @pytest.mark.parametrize("name", ["docx", "pdf"])
