@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from bench.documents import sections
 from bench.graphs import Graph, as_yaml, chain, critical_path, skewed, tangled, wide
 from bench.long import long_input
 from bench.providers import PROVIDER_ROWS
@@ -219,6 +220,39 @@ def listing(at: Workshop) -> list[Result]:
     return [held(result, at, Taken(every, ours, floor, beside))]
 
 
+def documents(at: Workshop) -> list[Result]:
+    """A document of 1,000 sections, and a page of it, against the libraries going over as much text once."""
+    (at.project / "sections.md").write_text(sections())
+    command, floor = (
+        Command(("-m", "bench.documents", "sections.md"), at.project, printed_facts),
+        at.floor("markdown.py", "sections.md", read=True),
+    )
+    ours, beside = at.in_turn(command, floor, times=5)
+    size = f"{median(ours, 'megabytes'):.1f} MB with {median(ours, 'headings'):,.0f} headings"
+    parsed, cleaned = median(beside, "seconds"), median(beside, "html")
+    results = (
+        Result(
+            "document",
+            "1,000 sections as one document with contents",
+            1.0,
+            "s",
+            median(ours, "markdown"),
+            tolerance=0.3,
+            note=f"{size}; parsing it once takes {parsed:.2f} s",
+        ),
+        Result(
+            "document-html",
+            "the same as a page",
+            3.0,
+            "s",
+            median(ours, "html"),
+            tolerance=0.3,
+            note=f"{size}; making HTML of it and cleaning that once takes {cleaned:.2f} s",
+        ),
+    )
+    return [held(result, at, Taken(command, ours, floor, beside)) for result in results]
+
+
 CACHED = "--cache", "--output-format", "json"
 ROWS: Mapping[str, Row] = {
     "version": start("version", 1.3, "start.py", "--version"),
@@ -239,5 +273,6 @@ ROWS: Mapping[str, Row] = {
     "resume": goes_on,
     "runs-list": listing,
     "cache": cached,
+    "document": documents,
     **PROVIDER_ROWS,
 }

@@ -69,7 +69,7 @@ class Slugs:
 
 def markdown(document: Document) -> str:
     """The document as Markdown, without a line break at its end."""
-    title, slugs, labels = _one_line(document.title), Slugs(), set[str]()
+    title, slugs, labels = _one_line(document.title), Slugs(), dict[str, int]()
     slugs.slug(_read(title))
     parts = [_Part.of(section, str(index) if document.number else "", labels) for index, section in enumerate(document.sections, 1)]
     if document.depth:
@@ -83,7 +83,7 @@ def markdown(document: Document) -> str:
 
 def alone(section: Section, level: int = 1) -> str:
     """A section as a document of its own, under a heading of this level, without a line break at its end."""
-    return _Part.of(section, "", set(), level).text
+    return _Part.of(section, "", {}, level).text
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +95,8 @@ class _Part:
     """How deep each is, from 1, and what a reader sees of it; 0 is one in a list or a quote."""
 
     @classmethod
-    def of(cls, section: Section, number: str, labels: set[str], level: int = 2) -> Self:
-        """`labels` are those of the footnotes before it, to which its own are added; `level` is that of its heading."""
+    def of(cls, section: Section, number: str, labels: dict[str, int], level: int = 2) -> Self:
+        """`labels` are footnotes before it, each with the last number it was given; its own are added. `level` is that of its heading."""
         page = outline(section.text)
         own, title = page.title, _one_line(section.title)
         if own and title and _read(title) != own.text:
@@ -134,15 +134,16 @@ def _openings(headings: Sequence[Heading], number: str, above_all: int) -> Itera
         yield heading, len(counts), "#" * level + (" " + ".".join(map(str, counts)) if number else "")
 
 
-def _relabelled(page: Outline, labels: set[str]) -> dict[str, str]:
+def _relabelled(page: Outline, labels: dict[str, int]) -> dict[str, str]:
     """New labels for the footnotes whose own are taken by a section before."""
-    own = {note.label: None for note in page.footnotes}
-    taken, new = labels | {label.casefold() for label in own}, {}
-    for label in own:
-        if label.casefold() in labels:
-            new[label] = next(name for name in (f"{label}-{count}" for count in count_from(2)) if name.casefold() not in taken)
-            taken.add(new[label].casefold())
-    labels |= taken
+    own = {note.label: note.label.casefold() for note in page.footnotes}
+    before, new = labels.keys() & own.values(), dict[str, str]()
+    labels |= {folded: labels.get(folded, 1) for folded in own.values()}
+    for label, folded in own.items():
+        if folded in before:
+            count = next(count for count in count_from(labels[folded] + 1) if f"{folded}-{count}" not in labels)
+            new[label] = f"{label}-{count}"
+            labels |= {folded: count, f"{folded}-{count}": 1}
     return new
 
 

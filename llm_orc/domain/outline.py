@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 UNENDED = {"<!--": "-->", "<script": "</script>", "<pre": "</pre>", "<style": "</style>", "<textarea": "</textarea>", "<?": "?>"}
 """HTML that goes on to the end of the text until this comes."""
 _CONTAINERS = ("BlockQuote", "List", "FootnoteDefinition")
+_PASSED_OVER = frozenset({"Emphasis", "Image", "Item", "Link", "Paragraph", "Strong", "Table", "TableCell", "TableHead", "TableRow"})
+_ENDS = ("Start", "End")
 _READ = ("Text", "Code", "InlineMath", "DisplayMath")
 
 
@@ -104,8 +106,9 @@ def outline(text: str) -> Outline:
     for event, place in pyromark.events_with_range(source.decode(), options=syntax()):
         if type(event) is dict:
             ((kind, value),) = event.items()
-            if kind not in _READ or reader.words is not None:  # most of a text is none of our business
-                reader.read(kind, value, place["start"], place["end"])
+            if reader.words is None and (kind in _READ or (kind in _ENDS and type(value) is str and value in _PASSED_OVER)):
+                continue  # most of a text is none of our business
+            reader.read(kind, value, place["start"], place["end"])
         elif event == "SoftBreak" and reader.words is not None:
             reader.words.append(" ")
     if reader.inner is not None:

@@ -148,6 +148,16 @@ text"""
     )
 
 
+def test_a_footnote_may_be_called_like_a_part_of_a_text() -> None:
+    sections = (
+        Section("one", "a[^Item]\n\n[^Item]: A"),
+        Section("two", "b[^Item]\n\n[^Item]: B"),
+        Section("three", "c[^Item]\n\n[^Item]: C"),
+    )
+    text = markdown(Document("T", sections, depth=0))
+    assert [text.count(f"[^{label}]") for label in ("Item", "Item-2", "Item-3")] == [2, 2, 2]
+
+
 def test_footnotes_of_different_sections_do_not_meet() -> None:
     sections = (Section("one", "a[^1] b[^n]\n\n[^1]: A\n[^n]: N"), Section("two", "c[^1] d[^1-2]\n\n[^1]: C\n[^1-2]: D"))
     assert markdown(Document("T", sections, depth=0)) == (
