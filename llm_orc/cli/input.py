@@ -63,9 +63,9 @@ def read_parts(terminal: Terminal, given: Given) -> list[Part]:
     return parts
 
 
-def names_a_file(terminal: Terminal, argument: str) -> list[Problem]:
-    """A warning where the input is only the name of a file."""
-    if not argument or len(argument.split()) != 1 or not (terminal.where.cwd / argument).is_file():
+def names_a_file(terminal: Terminal, argument: str, *, are_read: bool = False) -> list[Problem]:
+    """A warning where the input is only the name of a file, unless files that it names are read."""
+    if are_read or not argument or len(argument.split()) != 1 or not (terminal.where.cwd / argument).is_file():
         return []
     what = f"the input is the name '{argument}', not the text of that file"
     return [Problem(what, hint=f"to read the file: -f {argument}", warning=True)]

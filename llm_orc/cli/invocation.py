@@ -20,6 +20,7 @@ from llm_orc.cli.terminal import HungUpError, Terminal
 from llm_orc.config.front_matter import informed
 from llm_orc.config.layers import Layers
 from llm_orc.domain.event import Happening, Submitted
+from llm_orc.domain.fan_out import FanOut
 from llm_orc.domain.message import Tell
 from llm_orc.domain.plan import Choices, Plan
 from llm_orc.domain.problem import Problem, ProblemError
@@ -85,7 +86,7 @@ def ready(
     with importing(terminal, given, plan):
         parts = read_parts(terminal, given)
     call.plan, text, told = informed(plan, parts, chosen or {})
-    warn(terminal, layers.warnings, plan.warnings, told, names_a_file(terminal, given.text))
+    warn(terminal, layers.warnings, plan.warnings, told, names_a_file(terminal, given.text, are_read=_reads_files(plan)))
     return call, text
 
 
@@ -106,6 +107,11 @@ def _check_chat(terminal: Terminal, wanted: Wanted) -> None:
         problems.append(Problem("--chat needs a terminal to type at", hint=hint))
     if problems:
         raise ProblemError(*problems)
+
+
+def _reads_files(plan: Plan) -> bool:
+    """Whether a fan-out goes over files, which the input may name."""
+    return any(isinstance(it := each.agent.fan_out, FanOut) and it.source == "files" for each in plan.agents.values())
 
 
 def call_of(terminal: Terminal, layers: Layers, plan: Plan, wanted: Wanted, target: Target) -> "Call":

@@ -1,7 +1,7 @@
 """Where a result goes: to stdout, or to a file that appears whole or not at all."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -22,6 +22,8 @@ BY_ENDING = {
     ".pdf": "pdf",
     ".txt": "text",
 }
+FOREIGN = frozenset((".doc", ".odt", ".rtf", ".epub", ".xlsx", ".pptx", ".png", ".jpg", ".jpeg", ".gif", ".webp"))
+"""Endings of what is no text, and what we do not write: a text of that name would be a broken file."""
 
 
 @dataclass(slots=True)
@@ -84,9 +86,23 @@ def target_of(terminal: Terminal, named: str | None, *, force: bool, split: str 
 
 def format_of(target: Target, flag: str | None, *others: str | None) -> str:
     """The format that was asked for, first by flag, then by the file's ending; else rich on a terminal and text in a pipe."""
-    by_ending = BY_ENDING.get(target.file.suffix.lower()) if target.file else None
-    fallback = "rich" if target.width else "text"
-    return next(filter(None, (flag, by_ending, *others)), fallback)
+    chosen = next(filter(None, (flag, by_ending(target, BY_ENDING), *others)), None)
+    if chosen is None:
+        refuse_ending(target, BY_ENDING, FOREIGN)
+    return chosen or ("rich" if target.width else "text")
+
+
+def by_ending(target: Target, known: Mapping[str, str]) -> str | None:
+    """The format that the ending of the file names."""
+    return known.get(target.file.suffix.lower()) if target.file else None
+
+
+def refuse_ending(target: Target, known: Mapping[str, str], foreign: Container[str]) -> None:
+    """Raise ProblemError where the ending names a format that is not written here."""
+    ending = target.file.suffix.lower() if target.file else ""
+    if ending in foreign:
+        hint = f"endings are {', '.join(known)}; with another one: --output-format"
+        raise ProblemError(Problem(f"nothing is written as {ending} here", Place(target.named), hint))
 
 
 def style_sheet(terminal: Terminal, named: str, chosen: str) -> str:

@@ -118,7 +118,7 @@ def list_(
     if more:
         terminal.say(f"there are more: --limit {2 * most}, or --offset to leave some out\n")
     if not found and not json:
-        terminal.say("no run is like this\n" if sought != Sought() else "no run is kept here yet\n")
+        terminal.say("no run is like this\n" if sought != Sought() else "no more runs are kept\n" if first else "no run is kept here yet\n")
     return 0
 
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from llm_orc.cli.output import target_of
+from llm_orc.cli.output import FOREIGN, by_ending, refuse_ending, target_of
 from llm_orc.cli.runs import FORMS
 from llm_orc.cli.runs_opened import one_of, opened
 from llm_orc.cli.runs_shown import check_node
@@ -23,7 +23,16 @@ MOST = 20_000
 """Nodes that are drawn."""
 SQUARES = 1_000
 """Items of a fan-out that have a square each on the page."""
-BY_ENDING = {".mmd": "mermaid", ".mermaid": "mermaid", ".dot": "dot", ".gv": "dot", ".html": "html", ".htm": "html", ".json": "json"}
+BY_ENDING = {
+    ".mmd": "mermaid",
+    ".mermaid": "mermaid",
+    ".dot": "dot",
+    ".gv": "dot",
+    ".html": "html",
+    ".htm": "html",
+    ".json": "json",
+    ".txt": "text",
+}
 
 
 class Asked(NamedTuple):
@@ -40,8 +49,9 @@ class Asked(NamedTuple):
 def graphed(terminal: Terminal, asked: Asked) -> int:
     """Draw the graph of a run; the exit code. Raises ProblemError."""
     target = target_of(terminal, asked.output, force=asked.force)
-    by_ending = BY_ENDING.get(target.file.suffix.lower(), "") if target.file else ""
-    form = one_of(asked.output_format, FORMS, "--output-format") or by_ending or "text"
+    if not asked.output_format:
+        refuse_ending(target, BY_ENDING, {*FOREIGN, ".svg", ".pdf", ".docx"})
+    form = one_of(asked.output_format, FORMS, "--output-format") or by_ending(target, BY_ENDING) or "text"
     with opened(terminal) as store:
         run_id = store.find(asked.run)
         if asked.agent:

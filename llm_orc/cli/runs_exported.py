@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from llm_orc.cli.output import BY_ENDING, style_sheet, target_of
+from llm_orc.cli.output import BY_ENDING, FOREIGN, by_ending, refuse_ending, style_sheet, target_of
 from llm_orc.cli.output import opened as opened_format
 from llm_orc.cli.runs_opened import opened
 from llm_orc.cli.runs_shown import folded
@@ -30,8 +30,9 @@ class Asked(NamedTuple):
 def exported(terminal: Terminal, asked: Asked) -> int:
     """Write a run; the exit code. Raises ProblemError."""
     target = target_of(terminal, asked.output, force=asked.force, split=asked.split)
-    by_ending = BY_ENDING.get(target.file.suffix.lower()) if target.file else None
-    chosen = asked.output_format or by_ending or EVERYTHING
+    if not asked.output_format:
+        refuse_ending(target, BY_ENDING, FOREIGN)
+    chosen = asked.output_format or by_ending(target, BY_ENDING) or EVERYTHING
     css = None if asked.css is None else style_sheet(terminal, asked.css, asked.output_format or chosen)
     with opened(terminal) as store:
         run_id = store.find(asked.run)

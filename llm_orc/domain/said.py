@@ -44,6 +44,9 @@ def parsed(text: str) -> Any:
         body = body.split(_FENCE)[1].partition("\n")[2]
     try:
         return json.loads(body, parse_constant=_no_constant, parse_float=_finite)
+    except json.JSONDecodeError as error:
+        place = f"the mistake is at line {error.lineno}, column {error.colno}"
+        raise ValueError(place if error.pos < len(body) else "it ends too early") from None
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 

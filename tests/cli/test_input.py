@@ -103,6 +103,14 @@ def test_the_name_of_a_file_instead_of_its_text_is_said(here: Project) -> None:
     assert "warning" not in here.run("invoke", "echo", "notes").err
 
 
+def test_the_name_of_a_file_is_what_a_fan_out_over_files_works_on(here: Project) -> None:
+    here.write("notes.txt", "the notes")
+    here.write(".llm-orc/ensembles/each.yaml", "agents: [{name: each, fan_out: {files: '{{ input }}'}, gather: text, command: [cat]}]")
+    outcome = here.run("invoke", "each", "notes.txt")
+    assert outcome[::2] == ("the notes\n", 0)
+    assert "warning" not in outcome.err
+
+
 def test_a_hundred_megabytes_arrive_whole(here: Project) -> None:
     here.write(".llm-orc/ensembles/hash.yaml", "agents: [{name: hash, command: [sha256sum]}]")
     line = "A line of text, grün ✓.\n".encode()

@@ -94,6 +94,8 @@ TYPOS = {
     "list ensmbles": ("nothing to list called 'ensmbles'", "did you mean 'ensembles'?"),
     "show echo --graph asci": ("no form of graph 'asci'", "did you mean 'ascii'?"),
     "schema ensembel": ("no schema called 'ensembel'", "did you mean 'ensemble'?"),
+    "runs diff last": ("missing: 'B'", "see: llm-orc runs diff --help"),
+    "runs lst": ("no command 'lst'", "did you mean 'list'? see: llm-orc runs --help"),
     "config shwo": ("no command 'shwo'", "did you mean 'show'? see: llm-orc config --help"),
     "plan ehco": ("no ensemble 'ehco'", "did you mean 'echo'? see: llm-orc list ensembles"),
     "validate ehco": ("no ensemble 'ehco'", "did you mean 'echo'? see: llm-orc list ensembles"),

@@ -85,6 +85,10 @@ def test_what_is_wrong_with_a_flag(ran: Project, flags: list[str], said: str) ->
     assert ran.run("runs", "list", *flags) == ("", said, 2)
 
 
+def test_after_the_last_page_there_are_no_more_runs(ran: Project) -> None:
+    assert ran.run("runs", "list", "--offset", "2") == ("", "no more runs are kept\n", 0)
+
+
 def test_numbers_beyond_all_measure(ran: Project) -> None:
     endless = "9" * 30
     assert listed(ran, "--since", "999999999w") == ["fan", "echo"]

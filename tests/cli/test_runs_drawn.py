@@ -82,6 +82,22 @@ def test_the_graph_as_mermaid_and_dot(ran: Project) -> None:
     assert whole.count("each[") == 2 * 20 + 20
 
 
+@pytest.mark.parametrize(
+    ("command", "ending", "known"),
+    [
+        (("runs", "graph", "last"), ".svg", ".mmd, .mermaid, .dot, .gv, .html, .htm, .json, .txt"),
+        (("runs", "graph", "last"), ".PNG", ".mmd, .mermaid, .dot, .gv, .html, .htm, .json, .txt"),
+        (("runs", "export", "last"), ".doc", ".docx, .htm, .html, .json, .jsonl, .markdown, .md, .pdf, .txt"),
+        (("invoke", "examples/nested", "a", "--no-store"), ".odt", ".docx, .htm, .html, .json, .jsonl, .markdown, .md, .pdf, .txt"),
+    ],
+)
+def test_a_file_of_a_format_of_others_is_not_made_of_text(ran: Project, command: tuple[str, ...], ending: str, known: str) -> None:
+    what = f"x{ending}: nothing is written as {ending.lower()} here\nhint: endings are {known}; with another one: --output-format\n"
+    assert ran.run(*command, "-o", f"x{ending}") == ("", what, 2)
+    assert not (ran.path / f"x{ending}").exists()
+    assert ran.run(*command, "-o", f"x{ending}", "--output-format", "text").code == 0
+
+
 def test_a_part_of_the_graph(ran: Project) -> None:
     def nodes(agent: str) -> list[str]:
         outcome = ran.run("runs", "graph", "last", "--agent", agent, "--output-format", "json")
