@@ -174,7 +174,7 @@ class Session:
         """Choose models for tiers, and of servers with none named (`near`: here only); raises ProblemError if an agent has none."""
         ways = list(self.plan.ways())
         choices = await self._choose(chain.from_iterable(ways), all_of_them=False)
-        choices |= await self.models.whichever(chain.from_iterable(ways), near=near or self.offline)
+        choices |= await self.models.whichever(ways, near=near or self.offline)
 
         def known(wanted: Wanted) -> bool:
             return wanted.profile.provider != AUTO or wanted.tier in choices

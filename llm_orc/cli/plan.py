@@ -66,7 +66,7 @@ def plan(
 
 def _print(terminal: "Terminal", layers: "Layers", planned: "Plan", given: str | None, *, json: bool, verbose: bool) -> None:
     from llm_orc.cli.destinations import answering, bound_of
-    from llm_orc.domain.profile import AUTO
+    from llm_orc.domain.profile import AUTO, WHICHEVER
     from llm_orc.render.json import to_json
     from llm_orc.render.plan import Settled, plan_document, plan_text
 
@@ -77,7 +77,8 @@ def _print(terminal: "Terminal", layers: "Layers", planned: "Plan", given: str |
         return NOBODY if profile.provider == AUTO else session.models.endpoint(profile).label
 
     def why(profile: "Profile") -> str:
-        return next((why for answers, why in reasons if answers(profile)), "")
+        unsaid = "it does not say which model it has" if profile.model == WHICHEVER else ""
+        return next((why for answers, why in reasons if answers(profile)), unsaid)
 
     cost = bound_of(session, given or planned.ensemble.default_task)
     if foresight is not None:

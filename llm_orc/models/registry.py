@@ -82,14 +82,13 @@ class Models:
 
         return await choose(asked, catalog, self._reach, pricing, offline=offline, all_of_them=all_of_them)
 
-    async def whichever(self, wanted: "Iterable[Named]", *, near: bool) -> "dict[Wanted, Choice]":
+    async def whichever(self, ways: "Sequence[Sequence[Named]]", *, near: bool) -> "dict[Wanted, Choice]":
         """The same for profiles that name no model; see `whichever.whichever`."""
-        asked = [each for each in wanted if each.profile.model == WHICHEVER]
-        if not asked:
+        if all(each.profile.model != WHICHEVER for agent in ways for each in agent):
             return {}
         from llm_orc.models.whichever import whichever
 
-        return await whichever(self, asked, near=near)
+        return await whichever(self, ways, near=near)
 
     async def close(self) -> None:
         """Let go of every connection."""

@@ -49,6 +49,16 @@ def test_plan_and_doctor_say_which_model_it_would_be(project: NewProject, openai
     assert (profile["resolved"], profile["answers"], profile["cause"]) == ("lmstudio/qwen", True, None)
 
 
+def test_a_model_that_lacks_what_is_required_is_not_taken(project: NewProject, openai_server: NewServer) -> None:
+    server = openai_server(native=[NativeModel("qwen"), NativeModel("eyes", type="vlm", state="not-loaded")])
+    here = project({"one.yaml": "agents: [{name: a, provider: lmstudio, requires: [vision]}]\n"})
+    assert node(invoked(here, at(server)))["model"] == "eyes"
+    server = openai_server(native=[NativeModel("qwen")])
+    outcome = invoked(here, at(server))
+    assert (outcome.code, server.chats) == (2, [])
+    assert "has no chat model with vision\nhint: get one: lms get MODEL" in outcome.err
+
+
 def test_an_embedding_model_is_never_asked(project: NewProject, openai_server: NewServer) -> None:
     server = openai_server(native=[EMBEDDING])
     here = project(STUDIO)
