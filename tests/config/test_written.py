@@ -173,7 +173,8 @@ def test_the_file_gives_the_name_and_what_is_left_empty_is_left_out() -> None:
                 (
                     "review.yaml:1:20: no key 'function' in a model agent\n"
                     "hint: there are: name, system_prompt, temperature, max_tokens, top_p, seed, stop, timeout_seconds, options, cache, "
-                    "attachments, retry, fallback, context, requires, output_schema, template, on_mismatch, depends_on, require, when, fan_out, gather, "
+                    "attachments, retry, fallback, context, requires, output_schema, template, on_mismatch, depends_on, require, when, "
+                    "fan_out, gather, "
                     "input_key, prompt, prompt_file, model_profile, model, provider, system_prompt_file"
                 )
             ],
