@@ -46,7 +46,7 @@ def chatted(terminal: Terminal, call: "Call", text: str) -> int:
     call.view = "lines" if call.wanted.verbose or len(call.plan.agents) > 1 else "none"
     asyncio.run(call.performed(text))
     code = call.ended()
-    if call.is_kept and call.run.nodes:
+    if call.is_kept and any(node.status == "succeeded" for node in call.run.top()):
         call.say([f"to go on with it: llm-orc continue {call.run.id} TEXT"])
     return code
 

@@ -151,6 +151,7 @@ def test_where_nothing_was_answered_there_is_nothing_to_talk_of(here: Project) -
     with person(here, *TALK, "trouble") as she:
         she.waits_for("'c' has no reply to go on from")
         assert she.ended() == ("", 1)
+        assert "llm-orc continue" not in she.seen
 
 
 def test_a_terminal_that_is_closed_or_a_process_that_is_ended_leaves_the_run_whole(here: Project) -> None:
