@@ -44,6 +44,10 @@ SHIPPED = {
         rf"(?s)^# Product docs structured\n.*\n## personas\n\n{EXTRACT}.*\n\*\(free text: the model did not keep",
     ),
     "product-docs": (STORY, rf"(?s)^# Product docs\n.*\n## problem_statement\n\n{EXTRACT}.*\n## effectiveness_assessment\n\n{EXTRACT}"),
+    "readme": ("", rf"(?s){EXTRACT}.*\d+: "),
+    "changelog": ("3f2a91c Times are shown in the reader's own zone\n", rf"(?s){EXTRACT}.*\d+: "),
+    "meeting-notes": (STORY, rf"(?s)^# Meeting notes\n.*\n## summary\n\n{EXTRACT}.*\n## tasks\n\n{EXTRACT}.*\(free text"),
+    "adr": ("---\ntitle: Take SQLite\n---\nPostgres was too much.", rf"(?s)^# Take SQLite\n.*\n## Status\n\nProposed\n.*{EXTRACT}"),
     "map-reduce": (STORY, rf"(?s){EXTRACT}.*\d+: "),
     "cascade": ("", rf"(?s){EXTRACT}.*\*careful: the grader gave no verdict\*.*\n---\n1 of 1 went to the careful model \(100%\)"),
     "cascade-check": ("", r'^\[\{"ok": true, "why": ""\}, \{"ok": false, "why": "it says'),
@@ -98,7 +102,7 @@ def test_every_file_has_its_row() -> None:
 @pytest.mark.parametrize("name", [*SHIPPED, *RUNS])
 def test_runs_without_a_model(project: NewProject, name: str) -> None:
     text, pattern = (SHIPPED | RUNS)[name]
-    outcome = project().run("invoke", name, "--profile", "embedded", "--offline", stdin=text or None)
+    outcome = project({"tide.py": "print('high')\n"}).run("invoke", name, "--profile", "embedded", "--offline", stdin=text or None)
     assert outcome.code == 0, outcome.err
     assert re.search(pattern, outcome.out), outcome.out
 
