@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from llm_orc.domain.kept import KeptNode
 from llm_orc.domain.message import Status
 from llm_orc.store.runs import Store
+from llm_orc.store.sound import sound
 
 _OPEN = "('pending', 'running')"
 _COLUMNS = """
@@ -70,7 +71,7 @@ def _read(store: Store, run_id: str, before: str, depth: str, rest: str, values:
     columns = _COLUMNS.format(depth=depth, status=f"{status} AS state", ended=ended)
     with store.asked():
         for row in store.connection.execute(f"{before} SELECT {columns} {rest}", {"run": number, **values}):
-            yield KeptNode(*row)
+            yield sound(KeptNode(*row))
 
 
 def counted(store: Store, run_id: str) -> Counter[tuple[str, Status]]:

@@ -10,6 +10,7 @@ from llm_orc.domain.problem import ProblemError
 from llm_orc.domain.record import json_of
 from llm_orc.store.places import lives
 from llm_orc.store.runs import Store
+from llm_orc.store.sound import sound
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ def kept_run(store: Store, run_id: str) -> KeptRun:
     with store.asked():
         columns = _columns(store)
         row = store.connection.execute(f"SELECT {columns} FROM runs WHERE number = ?", (number,)).fetchone()  # noqa: S608
-    return _run(row)
+        return _run(row)
 
 
 def _living(store: Store) -> list[str]:
@@ -66,7 +67,7 @@ def _runs(store: Store, sought: Sought) -> Iterator[KeptRun]:
 
 
 def _run(row: Iterable[Any]) -> KeptRun:
-    return KeptRun(*row)
+    return sound(KeptRun(*row))
 
 
 def _says(store: Store, number: int, text: str) -> bool:

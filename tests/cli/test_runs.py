@@ -3,6 +3,7 @@
 import json
 import re
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -230,6 +231,18 @@ def test_without_a_project_runs_are_kept_in_the_users_state(project: NewProject)
     assert (bare.home / ".local/state/llm-orc/store.db").exists()
     bare.run("invoke", "examples/nested", "hello", env={"XDG_STATE_HOME": str(bare.home / "state")})
     assert (bare.home / "state/llm-orc/store.db").exists()
+
+
+@pytest.mark.parametrize(
+    "change", ["runs SET started_at = 'x'", "runs SET status = char(27)", "runs SET last_at = 1e30", "nodes SET status = '?'"]
+)
+def test_a_store_that_somebody_else_has_written(ran: Project, change: str) -> None:
+    with closing(sqlite3.connect(ran.path / ".llm-orc/store/store.db")) as store, store:
+        store.execute(f"UPDATE {change}")
+    for words in (("show", "last"), ("graph", "last")):
+        outcome = ran.run("runs", *words)
+        assert outcome.code == 2
+        assert "store.db: holds what no llm-orc has written\nhint: move the folder away" in outcome.err
 
 
 def test_a_store_that_leads_out_of_an_untrusted_project_is_not_written(project: NewProject) -> None:
