@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from llm_orc.domain.credential import Credential
     from llm_orc.domain.message import Failure
 
-LOCAL = ("ollama", "lmstudio", "vllm", "llamacpp")
+LOCAL = ("ollama", "vllm", "llamacpp")
 """Providers that need a key only behind a proxy that asks for one."""
 STRAY = {"allow_extra_args": True}
 """A word too many may be a key: the commands look themselves, and do not repeat it."""

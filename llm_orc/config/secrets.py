@@ -16,6 +16,7 @@ _VARIABLES = {
     "google-gemini": "GEMINI_API_KEY",
     "openai": "OPENAI_API_KEY",
     "openrouter": "OPENROUTER_API_KEY",
+    "lmstudio": "LM_API_TOKEN",
 }
 _OURS = {**{name: name for name in _VARIABLES}, "anthropic-api": "anthropic", "google-gemini": "google"}
 """What a provider that is named here is called by us."""

@@ -25,6 +25,7 @@ VARIABLES: Mapping[str, str] = {
     "google": "GEMINI_API_KEY",
     "openai": "OPENAI_API_KEY",
     "openrouter": "OPENROUTER_API_KEY",
+    "lmstudio": "LM_API_TOKEN",
     "openai-compatible": "OPENAI_COMPATIBLE_API_KEY",
 }
 """Provider -> the variable that may hold its key."""

@@ -137,8 +137,8 @@ class OrchestrationConfig:
         return {**told, "profile": self.profile.name if isinstance(self.profile, Profile) else self.profile}
 
 
-MOST_AT_ONCE = 64
-"""Calls that a server is sent in a batch; LM Studio queues those that it has no room for."""
+MOST_AT_ONCE = 4
+"""Calls that LM Studio is sent in a batch: as many as it works on at once, unless its user says otherwise."""
 _RANGES = (
     ("max_tokens", int, 1, inf, "a whole number, 1 or more"),
     ("temperature", int | float, 0, 2, "a number from 0 to 2"),
