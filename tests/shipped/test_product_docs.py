@@ -130,9 +130,13 @@ def test_another_document_is_another_agent_in_a_copy(project: NewProject, openai
     assert "Mark of tool_outline." in prompts(server, "What should this cost?")[0]
 
 
-def test_the_last_one_streams(project: NewProject, openai_server: NewServer) -> None:
-    outcome = project_at(project, openai_server(Writer())).run("invoke", "product-docs", IDEA, "--only", "personas", "--stream")
-    assert (outcome.code, outcome.out.count("Mark of personas.")) == (0, 1), outcome.err
+def test_the_tokens_of_all_come_as_events(project: NewProject, openai_server: NewServer) -> None:
+    here = project_at(project, openai_server(Writer()))
+    outcome = here.run("invoke", "product-docs", IDEA, "--only", "use_cases", "--stream", "--output-format", "jsonl")
+    assert outcome.code == 0, outcome.err
+    told = [json.loads(line) for line in outcome.out.splitlines()]
+    said = {name: "".join(each["text"] for each in told if each["event"] == "delta" and each["node"] == name) for name in [*TITLES][:3]}
+    assert said == {name: f"# {TITLES[name]}\n\n## Overview\n\nMark of {name}." for name in said}
 
 
 def test_json_has_each_of_them(project: NewProject, openai_server: NewServer) -> None:
