@@ -114,7 +114,7 @@ def list_(
     else:
         from llm_orc.cli.table import table
 
-        terminal.answer(table((run_row(run, now) for run in found), terminal.stdout.width))
+        terminal.answer(table((run_row(run, now) for run in found), terminal.stdout.width, folds=True))
     if more:
         terminal.say(f"there are more: --limit {2 * most}, or --offset to leave some out\n")
     if not found and not json:

@@ -89,7 +89,7 @@ def _forms(form: str, run: KeptRun, made: Summary, nodes: Sequence[KeptNode], kn
 
             yield from graph_page(run, made, nodes, known, now, whole=asked.whole)
         case "text":
-            yield from _lines((*head(run, color=color), *summary_text(run, made), ""))
+            yield from _lines((*head(run, now, color=color), *summary_text(run, made), ""))
             yield drawn(drawing(run, nodes, known, now, whole=asked.whole), "ascii")
         case _:
             yield drawn(drawing(run, nodes, known, now, whole=asked.whole), form)

@@ -45,7 +45,7 @@ def pruned(terminal: Terminal, asked: Asked) -> int:
     if asked.json:
         terminal.answer(to_json([run_document(run) for run in runs], indent=2) + "\n")
     else:
-        terminal.answer(table((run_row(run, now) for run in runs), terminal.stdout.width))
+        terminal.answer(table((run_row(run, now) for run in runs), terminal.stdout.width, folds=True))
     terminal.say(f"{counted(len(runs), 'run')} {'would be forgotten' if asked.dry_run else 'forgotten'}\n")
     return 0
 

@@ -72,7 +72,7 @@ def show_run(terminal: Terminal, store: Store, run_id: str, page: Page) -> None:
     """Its agents, what each took, and the result."""
     color = terminal.stdout.color
     run = kept_run(store, run_id)
-    _answer(terminal, head(run, color=color))
+    _answer(terminal, head(run, time.time(), color=color))
     nodes = tree(store, run_id, limit=page.limit + 1, children=CHILDREN, offset=page.offset)
     _answer(terminal, ("", *node_rows(nodes[: page.limit], time.time(), color=color)))
     _say_more(terminal, nodes, page)

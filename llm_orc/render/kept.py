@@ -19,9 +19,9 @@ HEAD = 4_000
 
 def run_row(run: KeptRun, now: float) -> tuple[str, ...]:
     """What a listing says of a run."""
-    agents = counted(run.agents, "agent") + (f", {run.failed:,} failed" if run.failed else "")
+    agents = counted(run.agents, "agent") + (f", {run.failed:,} failed" if run.failed else "") + (", pinned" if run.pinned else "")
     cost = dollars(run.cost) if run.cost is not None else ""
-    return run.id, run.ensemble, _state(run), age(now - run.started_at), seconds(run.seconds), agents, cost, run.input
+    return run.id, run.ensemble, _state(run), age(now - run.started_at), _lasted(run, now), agents, cost, run.input
 
 
 def age(passed: float) -> str:
@@ -54,10 +54,10 @@ def utc(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def head(run: KeptRun, *, color: bool) -> Iterator[str]:
+def head(run: KeptRun, now: float, *, color: bool) -> Iterator[str]:
     """The first lines about a run."""
     yield f"{ink(run.id, 'bold', color=color)}  {one_line(run.ensemble)}  {ink(_state(run), _ink(run.status), color=color)}"
-    parts = (utc(run.started_at), seconds(run.seconds), counted(run.agents, "agent"), f"{run.failed:,} failed" if run.failed else "")
+    parts = (utc(run.started_at), _lasted(run, now), counted(run.agents, "agent"), f"{run.failed:,} failed" if run.failed else "")
     spent = (counted(run.tokens, "token") if run.tokens else "", dollars(run.cost) if run.cost is not None else "")
     yield "  ".join(filter(None, (*parts, *spent, "pinned" if run.pinned else "")))
     if run.cause == "lost":
@@ -176,6 +176,10 @@ def _part(title: str, text: str, *, color: bool) -> Iterable[str]:
 
 def _state(run: KeptRun) -> str:
     return f"{run.status} ({run.cause})" if run.cause else run.status
+
+
+def _lasted(run: KeptRun, now: float) -> str:
+    return f"{seconds(now - run.started_at - run.paused)} so far" if run.status == "running" else seconds(run.seconds)
 
 
 def _ink(status: str) -> str:

@@ -132,5 +132,13 @@ def _result(result: str) -> str:
 
     # An address is shown, not hidden behind words; nothing is fetched from it.
     parser = MarkdownIt("commonmark", {"html": False, "breaks": True}).enable(["strikethrough", "table"])
-    parser.disable(["image", "link", "autolink", "reference"])
+    parser.disable(["image", "autolink", "reference"])
+    parser.validateLink = _is_within  # type: ignore[method-assign]
+    for end in ("link_open", "link_close"):
+        parser.add_render_rule(end, lambda *_: "")
     return f"<article>{parser.render(harmless(result))}</article>"
+
+
+def _is_within(url: str) -> bool:
+    """Whether a link only leads to a heading, as the contents of a document do: its words are enough."""
+    return url.startswith("#")

@@ -86,6 +86,20 @@ def test_what_is_wrong_with_a_flag(ran: Project, flags: list[str], said: str) ->
     assert ran.run("runs", "list", *flags) == ("", said, 2)
 
 
+def test_on_a_narrow_terminal_the_input_has_a_line_of_its_own(ran: Project) -> None:
+    first, second, third, fourth = ran.run_pty("runs", "list", cols=80).out.splitlines()
+    assert [len(line) <= 80 for line in (first, third)] == [True, True]
+    assert first.endswith("5 agents, 1 failed")
+    assert (second, fourth) == ("  the second", "  the first input")
+    assert len(ran.run_pty("runs", "list", cols=120).out.splitlines()) == 2
+
+
+def test_a_pinned_run_is_marked_in_the_listing(ran: Project) -> None:
+    assert "pinned" not in ran.run("runs", "list").out
+    assert ran.run("runs", "prune", "--pin", "last").code == 0
+    assert ["pinned" in line for line in ran.run("runs", "list").out.splitlines()] == [True, False]
+
+
 def test_after_the_last_page_there_are_no_more_runs(ran: Project) -> None:
     assert ran.run("runs", "list", "--offset", "2") == ("", "no more runs are kept\n", 0)
 

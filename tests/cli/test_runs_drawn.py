@@ -171,6 +171,14 @@ def test_a_run_is_one_page(ran: Project) -> None:
     assert "artifact left.txt  text/plain  5 bytes" in page.said
 
 
+def test_in_a_page_the_contents_of_a_document_are_words(project: NewProject) -> None:
+    here = project()
+    assert here.run("invoke", "examples/document", "late", "--output-format", "page", "-o", "page.html").code == 0
+    said = Tags((here.path / "page.html").read_text()).said.partition("Input")[0]
+    assert "\n1.1 The first\n" in said
+    assert "](#" not in said
+
+
 def test_everything_is_exported_and_can_be_read_again(ran: Project) -> None:
     invoked = json.loads(ran.run("runs", "show", "last", "--json").out)
     exported = json.loads(ran.run("runs", "export", "last").out)
@@ -224,6 +232,9 @@ def test_a_run_that_goes_on_is_shown_as_far_as_it_is(project: NewProject) -> Non
     shown = here.run("runs", "show", "last").out
     assert " slow  running\n" in shown.splitlines()[0] + "\n"
     assert " so far  command" in shown
+    assert " so far  3 agents" in shown.splitlines()[1]
+    assert " so far  3 agents" in here.run("runs", "list").out
+    assert " so far  3 agents" in here.run("runs", "graph", "last").out
     assert "last   pending" in shown
     assert here.run("runs", "show", "last", "--status", "running").out.startswith("slow  running")
     assert "slow  running  command  " in here.run("runs", "graph", "last").out
