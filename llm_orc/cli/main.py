@@ -1,5 +1,6 @@
 """The console script: the one place where an error becomes words and an exit code."""
 
+import errno
 import gc
 import os
 import signal
@@ -26,7 +27,7 @@ def main(args: Sequence[str] | None = None) -> int:
         signal.signal(signal.SIGINT, _leave)
     # Imported from here on, so that Ctrl-C is quiet while that goes on.
     from llm_orc.cli.terminal import HungUpError, here
-    from llm_orc.domain.problem import ProblemError
+    from llm_orc.domain.problem import Problem, ProblemError
 
     try:
         terminal = here()
@@ -41,6 +42,13 @@ def main(args: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except ProblemError as error:
         terminal.tell(error.problems)
+        return BAD_INPUT
+    except OSError as error:
+        if error.errno not in (errno.EMFILE, errno.ENFILE):
+            _apologise(terminal, error)
+            return BUG
+        # What is read late, as modules are, meets this first.
+        terminal.tell([Problem("this system lets no more files be open", hint="lower --max-parallel, or raise ulimit -n")])
         return BAD_INPUT
     except Exception as error:  # noqa: BLE001 - whatever it is, a person gets words and a shell gets 70
         _apologise(terminal, error)

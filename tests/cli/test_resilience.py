@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 import llm_orc
 from llm_orc import Ensemble, Profile
 from llm_orc.domain.run import Run
-from tests.project import NewProject, Project
+from tests.project import NewProject, Project, run
 from tests.servers.faults import FaultServer
 from tests.servers.fixtures import NewServer
 from tests.servers.openai import OpenAIServer, Scripted
@@ -336,3 +337,14 @@ def test_a_long_wait_is_told_in_a_pipe_too_and_once(project: NewProject, faults_
 
     assert outcome.code == 4
     assert outcome.err.count(" retries in 1m 17s: rate_limit: ") == 1, outcome.err
+
+
+def test_where_the_system_lets_too_few_files_be_open_that_is_said(project: NewProject, openai_server: NewServer) -> None:
+    server = openai_server(latency=1.0)
+    profile = f"{{model: m, provider: openai-compatible, base_url: '{server.base_url}'}}"
+    each = "agents: [{name: each, model_profile: m, fan_out: {items: '{{ range(64) | list }}'}, prompt: x}]"
+    here = project({".llm-orc/profiles/m.yaml": profile, "e.yaml": each}, trusted=True)
+    few = ("sh", "-c", 'ulimit -n 50; exec "$@"', "sh", sys.executable, "-P", "-m", "llm_orc")
+    outcome = run(*few, "invoke", "e.yaml", "hi", cwd=here.path, env=here.env())
+    assert "this system lets no more" in outcome.err
+    assert (outcome.code == 70, "mistake" in outcome.err) == (False, False)
