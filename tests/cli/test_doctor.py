@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -27,14 +28,23 @@ def silent() -> Iterator[str]:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
+def alone(here: Project, env: Mapping[str, str] | None) -> dict[str, str]:
+    """A machine whose only program is what shipped ensembles may count on anywhere."""
+    programs = here.home / "programs"
+    programs.mkdir(exist_ok=True)
+    if not (programs / "cat").exists():
+        (programs / "cat").symlink_to(shutil.which("cat") or "/bin/cat")
+    return ALONE | {"PATH": str(programs)} | dict(env or {})
+
+
 def told(here: Project, env: Mapping[str, str] | None = None) -> tuple[dict[str, Any], int]:
-    outcome = here.run("doctor", "--json", env=ALONE | dict(env or {}))
+    outcome = here.run("doctor", "--json", env=alone(here, env))
     assert outcome.err == ""
     return json.loads(outcome.out), outcome.code
 
 
 def shown(here: Project, env: Mapping[str, str] | None = None) -> Outcome:
-    return here.run("doctor", env=ALONE | dict(env or {}))
+    return here.run("doctor", env=alone(here, env))
 
 
 def one(rows: list[dict[str, Any]], **wanted: object) -> dict[str, Any]:
