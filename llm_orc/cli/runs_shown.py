@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from llm_orc.cli.runs import BODIES, NODE_STATES
 from llm_orc.cli.runs_opened import moment, number, one_of, opened
+from llm_orc.cli.table import cut
 from llm_orc.cli.terminal import Terminal
 from llm_orc.domain.event import RunEnded
 from llm_orc.domain.kept import KeptNode
@@ -119,7 +120,7 @@ def show_events(terminal: Terminal, store: Store, run_id: str, agent: str, *, js
     if agent:
         check_node(store, run_id, agent)
     for event in store.events(run_id, node=agent or None):
-        terminal.answer(line(event) if json else event_row(event, began) + "\n")
+        terminal.answer(line(event) if json else cut(event_row(event, began), terminal.stdout.width) + "\n")
 
 
 def show_json(terminal: Terminal, store: Store, run_id: str, agent: str) -> None:

@@ -18,7 +18,7 @@ def table(rows: Iterable[Sequence[str]], width: int | None, indent: str = "", *,
     for line in lines:
         first = "  ".join(f"{cell:<{wide}}" for cell, wide in zip(line[:beside], widths, strict=False))
         below = "  ".join(filter(None, line[beside:]))
-        text += "".join(_cut(f"{indent}{part}".rstrip(), width) + "\n" for part in (first, *([f"  {below}"] if below else [])))
+        text += "".join(cut(f"{indent}{part}".rstrip(), width) + "\n" for part in (first, *([f"  {below}"] if below else [])))
     return text
 
 
@@ -30,5 +30,6 @@ def _beside(widths: Sequence[int], width: int) -> int:
     return max(sum(end <= width for end in ends[:-1]), 1)
 
 
-def _cut(line: str, width: int | None) -> str:
+def cut(line: str, width: int | None) -> str:
+    """What a terminal of that width shows of a line."""
     return line if width is None or len(line) <= width else line[: width - 1] + "…"

@@ -103,7 +103,8 @@ def node_text(run: Run, node: Node, *, color: bool) -> Iterator[str]:
     waited = f"waited {seconds(node.waited)}" if node.waited else ""
     sent = counted(node.sent, "request") if node.sent else ""
     used = (counted(node.usage.total, "token") if node.usage.total else "", dollars(node.cost) if node.cost is not None else "")
-    known = "cached" if node.cached else changes(node.changed)
+    anew = f"asked anew: {changes(node.changed)}" if node.changed else ""
+    known = "cached" if node.cached else anew
     yield "  ".join(filter(None, map(one_line, (known, model, node.profile, seconds(node.seconds), waited, sent, *used))))
     if node.depends_on:
         yield f"after {one_line(', '.join(node.depends_on))}"

@@ -20,6 +20,7 @@ def test_the_talk_says_what_is_reused_and_what_changed(project: NewProject, open
     told = here.run("invoke", "own", "goodbye", "--cache", "--stream", "-v")
     assert told.out == "one two three\n", "a kept reply is printed whole where it would stream"
     assert "first   is asked anew: prompt changed since its last kept reply\n" in told.err
+    assert "\nasked anew: prompt changed  openai-compatible/m" in here.run("runs", "show", "last", "--agent", "first").out
     assert re.search(r"second  succeeded  cached  \d+\.\d s\n", told.err)
     assert "1 cached (110 tokens, $0.00012 saved)" in told.err
     live = here.run_pty("invoke", "own", "goodbye", env={"LLM_ORC_CACHE": "true"}).err

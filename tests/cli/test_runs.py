@@ -94,6 +94,13 @@ def test_on_a_narrow_terminal_the_input_has_a_line_of_its_own(ran: Project) -> N
     assert len(ran.run_pty("runs", "list", cols=120).out.splitlines()) == 2
 
 
+def test_an_event_is_one_line_of_a_terminal(ran: Project) -> None:
+    whole = ran.run("runs", "show", "last", "--events").out.splitlines()
+    assert max(map(len, whole)) > 60
+    seen = ran.run_pty("runs", "show", "last", "--events", cols=60).out.splitlines()
+    assert seen == [line if len(line) <= 60 else f"{line[:59]}…" for line in whole]
+
+
 def test_a_pinned_run_is_marked_in_the_listing(ran: Project) -> None:
     assert "pinned" not in ran.run("runs", "list").out
     assert ran.run("runs", "prune", "--pin", "last").code == 0
