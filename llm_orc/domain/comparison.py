@@ -10,7 +10,7 @@ from llm_orc.domain.ensemble import DocumentSynthesis, Ensemble, EnsembleAgent, 
 from llm_orc.domain.fan_out import FanOut
 from llm_orc.domain.files import NoFiles
 from llm_orc.domain.layout import Layout, SectionLayout, Toc
-from llm_orc.domain.plan import Plan
+from llm_orc.domain.plan import Plan, PlannedAgent, Variant
 from llm_orc.domain.problem import COMPARED, Source
 from llm_orc.domain.run import Node, Run
 
@@ -104,12 +104,9 @@ def _judge(profile: str) -> ModelAgent:
 
 def asks(plan: Plan) -> bool:
     """Whether a model is asked in it, so that a profile makes a difference."""
-    return any(
-        planned.profile
-        or planned.draft
-        or any(child and asks(child) for child in (planned.child, *(each.child for each in planned.variants)))
-        for planned in plan.agents.values()
-    )
+    agents = list(plan.agents.values())
+    each: list[PlannedAgent | Variant] = [*agents, *(variant for planned in agents for variant in planned.variants)]
+    return any(planned.draft for planned in agents) or any(one.profile or (one.child and asks(one.child)) for one in each)
 
 
 class Answer(NamedTuple):

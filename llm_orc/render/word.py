@@ -5,16 +5,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from docx.enum.style import WD_STYLE_TYPE
 from docx.enum.text import WD_ALIGN_PARAGRAPH, WD_BREAK
 from docx.opc.constants import RELATIONSHIP_TYPE
 from docx.oxml import OxmlElement
 from docx.oxml.ns import qn
+from docx.oxml.numbering import CT_Num
 from docx.shared import Cm, Pt, RGBColor
+from docx.text.paragraph import Paragraph
 
 if TYPE_CHECKING:
     from docx.document import Document
     from docx.table import Table, _Row
-    from docx.text.paragraph import Paragraph
 
 CODE_FONT = "Consolas"
 FAINT = RGBColor(0x62, 0x68, 0x6F)
@@ -48,7 +50,7 @@ class Writer:
     places: Mapping[str, int]
     notes: dict[str, int] = field(default_factory=dict)
     """The numbers of footnotes, by label."""
-    _paragraph: "Paragraph | None" = None
+    _paragraph: Paragraph | None = None
     _is_begun: bool = False
     """Whether it is there before the words that it belongs to."""
     _marks: list[str] = field(default_factory=list)
@@ -62,6 +64,19 @@ class Writer:
     _cells: int = 0
     _sides: Sequence[str] = ()
     _code: list[str] | None = None
+    _styles: dict[str, str | None] = field(default_factory=dict)
+    """Their ids, by name."""
+    _relations: dict[str, str] = field(default_factory=dict)
+    """The ids of links."""
+    _numberings: dict[str, int] = field(default_factory=dict)
+    """What lists of a style are numbered like."""
+    _last: Any = None
+    """The numbering that was added last."""
+    _end: Any = field(init=False)
+    """What stands at the end of the document, whatever is written."""
+
+    def __post_init__(self) -> None:
+        self._end = self.document.element.body.sectPr
 
     def write(self, event: Any) -> None:
         """One event of pulldown-cmark."""
@@ -114,13 +129,18 @@ class Writer:
     # Paragraphs
 
     @property
-    def _here(self) -> "Paragraph":
+    def _here(self) -> Paragraph:
         if self._paragraph is None:
             self._paragraph = self._new("Normal")
         return self._paragraph
 
-    def _new(self, style: str) -> "Paragraph":
-        paragraph: Paragraph = self.document.add_paragraph(style=style)
+    def _new(self, style: str) -> Paragraph:
+        if style not in self._styles:
+            self._styles[style] = self.document.part.get_style_id(style, WD_STYLE_TYPE.PARAGRAPH)  # type: ignore[no-untyped-call]
+        element: Any = OxmlElement("w:p")
+        self._end.addprevious(element)  # the library would look through all that is there, for each paragraph
+        element.style = self._styles[style]
+        paragraph = Paragraph(element, self.document._body)  # noqa: SLF001 - the library has no other way
         if self._quotes:
             paragraph.paragraph_format.left_indent = Cm(0.9 * self._quotes)
         return paragraph
@@ -173,8 +193,24 @@ class Writer:
     def _begin_list(self, start: int | None) -> None:
         self._lists.append(None)
         if start is not None:
-            self._lists[-1] = _numbering(self.document, self._style_of_item("Number"), start)
+            self._lists[-1] = self._numbering(self._style_of_item("Number"), start)
         self._paragraph = None
+
+    def _numbering(self, style: str, start: int) -> int:
+        """A numbering of its own, so that a list does not go on with the numbers of the one before."""
+        numbering = self.document.part.numbering_part.element
+        if style not in self._numberings:
+            own = self.document.styles[style].element.pPr.numPr.numId.val
+            self._numberings[style] = numbering.num_having_numId(own).abstractNumId.val
+        if self._last is None:
+            self._last = numbering.add_num(self._numberings[style])
+        else:  # the library would look through all of them for a number that is free
+            following: Any = CT_Num.new(self._last.numId + 1, self._numberings[style])  # type: ignore[no-untyped-call]
+            self._last.addnext(following)
+            self._last = following
+        self._last.add_lvlOverride(ilvl=0).add_startOverride(start)
+        numbered: int = self._last.numId
+        return numbered
 
     def _end_list(self) -> None:
         self._lists.pop()
@@ -260,7 +296,9 @@ class Writer:
         if self._link.startswith("#") and self._link[1:] in self.places:
             element.set(qn("w:anchor"), _place(self.places[self._link[1:]]))
         elif _LEADS_ON.fullmatch(self._link):
-            element.set(qn("r:id"), self.document.part.relate_to(self._link, RELATIONSHIP_TYPE.HYPERLINK, is_external=True))
+            if self._link not in self._relations:
+                self._relations[self._link] = self.document.part.relate_to(self._link, RELATIONSHIP_TYPE.HYPERLINK, is_external=True)
+            element.set(qn("r:id"), self._relations[self._link])
         else:
             return None
         return element
@@ -277,7 +315,7 @@ def _place(heading: int) -> str:
     return f"heading_{heading}"
 
 
-def _bookmarked(paragraph: "Paragraph", heading: int) -> None:
+def _bookmarked(paragraph: Paragraph, heading: int) -> None:
     for kind in ("w:bookmarkStart", "w:bookmarkEnd"):
         mark = OxmlElement(kind)
         mark.set(qn("w:id"), str(heading))
@@ -293,19 +331,9 @@ def _shaded(properties: Any) -> None:
     properties.append(shade)
 
 
-def _bordered(paragraph: "Paragraph") -> None:
+def _bordered(paragraph: Paragraph) -> None:
     borders, line = OxmlElement("w:pBdr"), OxmlElement("w:bottom")
     for name, value in (("val", "single"), ("sz", "6"), ("space", "1"), ("color", "BFC3C8")):
         line.set(qn(f"w:{name}"), value)
     borders.append(line)
     paragraph._p.get_or_add_pPr().append(borders)  # noqa: SLF001 - the library has no other way
-
-
-def _numbering(document: "Document", style: str, start: int) -> int:
-    """A numbering of its own, so that a list does not go on with the numbers of the one before."""
-    numbering = document.part.numbering_part.element
-    own = document.styles[style].element.pPr.numPr.numId.val
-    number = numbering.add_num(numbering.num_having_numId(own).abstractNumId.val)
-    number.add_lvlOverride(ilvl=0).add_startOverride(start)
-    numbered: int = number.numId
-    return numbered
