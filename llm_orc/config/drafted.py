@@ -3,7 +3,10 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
+
+from pydantic import BaseModel
 
 from llm_orc.config.layers import Layers
 from llm_orc.config.reading import parse
@@ -12,8 +15,9 @@ from llm_orc.domain.ensemble import Ensemble, ModelAgent
 from llm_orc.domain.fan_out import FanOut
 from llm_orc.domain.files import NoFiles
 from llm_orc.domain.message import Attachment, FailedError, Failure, Kind
+from llm_orc.domain.plain import split_plain
 from llm_orc.domain.plan import MAX_DEPTH, Choices, Plan, PlannedAgent
-from llm_orc.domain.problem import Problem, ProblemError
+from llm_orc.domain.problem import KeyPath, Problem, ProblemError
 from llm_orc.domain.resolve import resolve
 
 SHOWN = 3
@@ -45,7 +49,7 @@ def drafted(text: str, planned: PlannedAgent, parent: Plan, layers: Layers) -> P
         around = layers if parent.ensemble.source.file.startswith("<") else layers.around(parent.ensemble.source.file)
         choices = Choices(getattr(planned.agent, "parameters", {}), profile=parent.profile, cache=parent.cache)
         plan = resolve(ensemble, around.profiles, around.ensembles, choices, layers.default_profile, parent.trail)
-        if refused := [*_chosen(ensemble), *_beyond(plan), *plan.untrusted]:
+        if refused := [*_chosen(ensemble), *_computed(ensemble), *_beyond(plan), *plan.untrusted]:
             raise ProblemError(*refused)
         return plan
 
@@ -85,6 +89,28 @@ def _chosen(ensemble: Ensemble) -> Iterator[Problem]:
             if part is not None and key in part.model_fields_set and key in (*ModelAgent.model_fields,):
                 hint = "model_profile: takes one of your profiles: llm-orc list profiles"
                 yield Problem(f"'{key}' is nothing that an agent's reply may choose", ensemble.source.at(*path, key), hint)
+
+
+def _computed(ensemble: Ensemble) -> Iterator[Problem]:
+    """Tags that are more than names: loops and filters are code, which could go on for ever or fill all memory."""
+    parts: list[tuple[KeyPath, object]] = [(("agents", index), agent) for index, agent in enumerate(ensemble.agents)]
+    for path, text in chain.from_iterable(_texts(part, path) for path, part in [*parts, (("synthesis",), ensemble.synthesis)]):
+        if split_plain(text) is None:
+            hint = "as {{ input }}, {{ item.name }} or {{ agents.NAME.json.key }}"
+            yield Problem("a tag in what an agent replies is a name and nothing more", ensemble.source.at(*path), hint)
+
+
+def _texts(value: object, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
+    """Every text that was written in it."""
+    match value:
+        case str():
+            yield path, value
+        case BaseModel():
+            for key in value.model_fields_set:
+                yield from _texts(getattr(value, key), (*path, key))
+        case list() | tuple():
+            for index, each in enumerate(value):
+                yield from _texts(each, (*path, index))
 
 
 def _beyond(plan: Plan) -> Iterator[Problem]:

@@ -6,6 +6,8 @@ import pytest
 
 from tests.project import NewProject, Project
 
+NAMES = "a tag in what an agent replies is a name and nothing more"
+
 DRAFT = """
 agents:
   - {name: plan, command: [cat], prompt: "{{ input }}"}
@@ -75,6 +77,11 @@ def test_the_plan_is_no_part_of_the_childs_input(project: NewProject) -> None:
         ("agents: [{name: a, ensemble: draft}]", "'plan' is a command, and what an agent replies never runs one"),
         ("agents: [{name: a, prompt_file: /etc/passwd}]", "'/etc/passwd' is a file, which an agent's reply cannot name"),
         ("agents: [{name: a, prompt: \"{% include '/etc/passwd' %}\"}]", "'/etc/passwd' is a file, which an agent's reply cannot name"),
+        ("agents: [{name: a, prompt: '{% for i in range(9) %}x{% endfor %}'}]", f"plan:1:30: {NAMES}"),
+        ("agents: [{name: a, when: '{{ 9 ** 9 }}'}]", f"plan:1:28: {NAMES}"),
+        ("agents: [{name: a, prompt: '{{ input | center(9) }}'}]", f"plan:1:30: {NAMES}"),
+        ("agents: [{name: a, fan_out: {items: '{{ [1] * 9 }}'}}]", NAMES),
+        ("agents: [{name: a}]\nsynthesis: {document: {title: '{{ input * 9 }}'}}", NAMES),
         ("agents: [{name: a, fan_out: {files: '*'}}]", "'a' reads files, and what an agent replies never does"),
         ("agents: [{name: a, model: x, provider: openai}]", "'provider' is nothing that an agent's reply may choose"),
         ("agents: [{name: a, model_profile: embedded, options: {lines: 3}}]", "'options' is nothing that an agent's reply may choose"),
