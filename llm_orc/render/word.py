@@ -16,7 +16,7 @@ from docx.text.paragraph import Paragraph
 
 if TYPE_CHECKING:
     from docx.document import Document
-    from docx.table import Table, _Row
+    from docx.table import Table, _Cell
 
 CODE_FONT = "Consolas"
 FAINT = RGBColor(0x62, 0x68, 0x6F)
@@ -60,7 +60,8 @@ class Writer:
     _quotes: int = 0
     _headings: int = 0
     _table: "Table | None" = None
-    _row: "_Row | None" = None
+    _row: "Sequence[_Cell] | None" = None
+    """Its cells, which the library looks for each time it is asked."""
     _cells: int = 0
     _sides: Sequence[str] = ()
     _code: list[str] | None = None
@@ -244,7 +245,8 @@ class Writer:
 
     def _begin_tablerow(self, _: Any) -> None:
         assert self._table is not None  # noqa: S101 - a row stands in a table
-        self._row, self._cells = self._table.add_row(), 0  # type: ignore[no-untyped-call]
+        self._row = self._table.add_row().cells  # type: ignore[no-untyped-call]
+        self._cells = 0
 
     _begin_tablehead = _begin_tablerow
 
@@ -253,7 +255,7 @@ class Writer:
 
     def _end_tablehead(self) -> None:
         assert self._row is not None  # noqa: S101 - it has begun
-        for cell in self._row.cells:
+        for cell in self._row:
             _shaded(cell._tc.get_or_add_tcPr())  # noqa: SLF001 - the library has no other way
             for run in cell.paragraphs[0].runs:
                 run.bold = True
@@ -261,7 +263,7 @@ class Writer:
 
     def _begin_tablecell(self, _: Any) -> None:
         assert self._row is not None  # noqa: S101 - a cell stands in a row
-        self._paragraph = self._row.cells[self._cells].paragraphs[0]
+        self._paragraph = self._row[self._cells].paragraphs[0]
         self._paragraph.alignment = _SIDES.get(self._sides[self._cells])
         self._paragraph.paragraph_format.space_after = Pt(2)
         self._cells += 1
