@@ -5,9 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from pydantic import ValidationError
+
 from llm_orc.domain.ensemble import Agent, EnsembleAgent, ModelAgent
 from llm_orc.domain.fan_out import SOURCES, FanOut
 from llm_orc.domain.problem import Problem, nearest
+from llm_orc.domain.wrong import said
 from llm_orc.library.graph import GraphError
 from llm_orc.library.responses import BasePrompt
 
@@ -69,7 +72,15 @@ def text_of(given: Any) -> str:
 
 
 def agent_of(name: str, given: Any, config: Mapping[str, Any], *, ensemble: str | None, profile: str | None) -> Agent:
-    """The one agent that does a task, by asking a model or running an ensemble for each part; raises pydantic's ValidationError."""
+    """The one agent that does a task, by asking a model or running an ensemble for each part; raises GraphError."""
+    try:
+        return _validated(name, given, config, ensemble, profile)
+    except ValidationError as error:
+        faults = error.errors(include_url=False)
+        raise GraphError(*(Problem(what, hint=hint) for what, hint in (said(fault["loc"], [fault]) for fault in faults))) from None
+
+
+def _validated(name: str, given: Any, config: Mapping[str, Any], ensemble: str | None, profile: str | None) -> Agent:
     strategy = strategy_of(given, config)
     options = {key: value for key, value in config.items() if key in _OF_FAN_OUT}
     keys = {key: value for key, value in config.items() if key in _OF_AGENT}
@@ -78,8 +89,8 @@ def agent_of(name: str, given: Any, config: Mapping[str, Any], *, ensemble: str 
         return EnsembleAgent.model_validate({"name": name, "ensemble": ensemble, "fan_out": fan_out, **keys})
     body: dict[str, Any] = {"model_profile": profile} if profile and not {"model", "model_profile"} & keys.keys() else {}
     if isinstance(given, BasePrompt):
-        said = {"system_prompt": given.system_prompt, "output_schema": given.output_schema}
-        body |= {key: value for key, value in said.items() if value is not None}
+        own = {"system_prompt": given.system_prompt, "output_schema": given.output_schema}
+        body |= {key: value for key, value in own.items() if value is not None}
     return ModelAgent.model_validate({"name": name, "fan_out": fan_out, **body, **keys})
 
 
