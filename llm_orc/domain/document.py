@@ -76,7 +76,7 @@ def markdown(document: Document) -> str:
         slugs.slug(CONTENTS)
     entries = [entry for part in parts for entry in part.entries(slugs) if 0 < entry.depth <= document.depth and entry.text]
     facts = " · ".join(map(_escaped, document.facts))
-    contents = "\n".join(f"{'  ' * (each.depth - 1)}- [{_escaped(each.text)}](#{each.slug})" for each in entries)
+    contents = "\n".join("  " * (each.depth - 1) + f"- {_linked(each)}" for each in entries)
     head = (f"# {title}", facts and f"*{facts}*", contents and f"## {CONTENTS}\n\n{contents}")
     return "\n\n".join([*filter(None, head), *(part.text for part in parts)])
 
@@ -155,6 +155,11 @@ def _read(words: str) -> str:
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
+
+
+def _linked(entry: Entry) -> str:
+    """A line of the contents; a heading of nothing but pictures has no place that a link could lead to."""
+    return f"[{_escaped(entry.text)}](#{entry.slug})" if entry.slug else _escaped(entry.text)
 
 
 def _escaped(text: str) -> str:

@@ -94,7 +94,11 @@ def body(known: Outline, slugs: Slugs | None = None, notes: str = "fn") -> str:
         filter_style_properties={"text-align"},
         url_schemes={"http", "https", "mailto"},
     )
-    return _MARK.sub(lambda found: f'<h{found[1]} id="{escape(places[int(found[2])])}">', clean)
+    return _MARK.sub(lambda found: f"<h{found[1]}{_named(places[int(found[2])])}>", clean)
+
+
+def _named(place: str) -> str:
+    return f' id="{escape(place)}"' if place else ""
 
 
 @cache

@@ -165,6 +165,11 @@ def test_footnotes_of_different_sections_do_not_meet() -> None:
     )
 
 
+def test_a_heading_without_a_letter_is_listed_without_a_link() -> None:
+    text = markdown(Document("T", (Section("a", "# 🙂\n\n## 🙂\n\n## 🙂 x"),)))
+    assert "- 🙂\n  - [🙂](#-1)\n  - [🙂 x](#-x)\n" in text
+
+
 @pytest.mark.parametrize(
     ("texts", "places"),
     [
