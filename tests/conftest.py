@@ -1,5 +1,6 @@
 """What every test has: a project to run the command line in, and no way out to the internet."""
 
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -26,6 +27,9 @@ def only_loopback(event: str, args: tuple[object, ...]) -> None:
 
 
 sys.addaudithook(only_loopback)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # So a shell starts what it runs in the background; the programs that are started here would inherit it, and be deaf to Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -60,5 +60,8 @@ def test_ctrl_c_in_a_running_loop_cancels_what_is_waited_for() -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "begun\n"
         process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=30)
+        try:
+            out, _ = process.communicate(timeout=30)
+        finally:
+            process.kill()
     assert sorted(out.splitlines()) == ["interrupted", "tidied up"]
