@@ -15,6 +15,8 @@ from tempfile import TemporaryFile
 from textwrap import dedent
 from typing import IO, NamedTuple, Protocol
 
+PASTE = b"\x1b[?2004h"
+"""What readline asks of a terminal before each prompt, where the terminal knows it."""
 INHERITED = ("PATH", "TMPDIR", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "COVERAGE_PROCESS_CONFIG")
 
 
@@ -167,7 +169,8 @@ def converse(ours: Mapping[int, str], keys: Sequence[tuple[str, str]], deadline:
                 seen[key.data] += chunk
                 if not chunk:
                     selector.unregister(key.fd)
-            if waiting and waiting[0][0].encode() in seen["stdout"] + seen["stderr"]:
+            said = (seen["stdout"] + seen["stderr"]).replace(PASTE, b"")
+            if waiting and waiting[0][0].encode() in said:
                 terminal = next(our_end for our_end, stream in ours.items() if stream == "stdin")
                 os.write(terminal, waiting.pop(0)[1].encode())
     return seen

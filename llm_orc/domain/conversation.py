@@ -227,14 +227,15 @@ def messages_of(
     for node in chat_of(run, after):
         if node.reply is not None and node.id not in without:
             files = tuple((attached or {}).get(node.id, ()))
-            messages += (Message("user", node.prompt or _asked(node) or run.input, files), Message("assistant", node.reply.text))
+            messages += (Message("user", _told(node) or run.input, files), Message("assistant", node.reply.text))
     return tuple(messages)
 
 
-def _asked(node: Node) -> str:
-    """What a turn was about that was sent to nobody as it is, but in parts."""
+def _told(node: Node) -> str:
+    """What was said to it, or what a turn was about that was sent to nobody as it is, but in parts. Nobody speaks to a program."""
     turn = node.turn or {}
-    return str(turn.get("title") or turn.get("input") or "")
+    prompt = "" if node.body in ("script", "command") else node.prompt
+    return prompt or str(turn.get("title") or turn.get("input") or "")
 
 
 def chat_of(run: Run, after: Iterable[str]) -> list[Node]:

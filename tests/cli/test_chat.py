@@ -70,7 +70,7 @@ def statuses(here: Project) -> Sequence[tuple[str, str, tuple[str, ...]]]:
 
 
 def test_a_chat_on_a_terminal(here: Project, server: Parrot) -> None:
-    keys = [("Ctrl-D the chat", "and now?\n"), ("re and now?", "and this?\n"), ("re and this?", "\x04")]
+    keys = [("Ctrl-D the chat", "and now?\n"), ("re and now?", "and this?\n"), ("re and this?\r\n> ", "\x04")]
     outcome = here.run_pty(*TALK, "hi", keys=keys)
     assert outcome.code == 0
     lines = [line for line in outcome.out.replace("\x1b[?2004h", "").replace("\x1b[?2004l\r", "").splitlines() if not line.startswith("> ")]

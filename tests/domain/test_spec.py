@@ -66,7 +66,7 @@ def events(plan: Plan, **more: Any) -> list[Happening]:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_shipped_ensemble(name: str, tmp_path: Path) -> None:
     layers = read_layers(Surroundings(tmp_path, tmp_path, {}))
-    plan = planned(layers, name, Choices())
+    plan = planned(layers, name, Choices({"title": "Why"} if name == "adr" else {}))
     assert said(again(plan)) == said(plan)
     assert spec_of(again(plan), "input") == spec_of(plan, "input")
 

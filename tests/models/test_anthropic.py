@@ -112,8 +112,9 @@ SENT: dict[str, tuple[Any, dict[str, Any]]] = {
     "options": ({"top_k": 5, "new_thing": {"a": 1}}, {"top_k": 5, "new_thing": {"a": 1}}),
     "system_prompt": ("Be brief.", {"system": "Be brief."}),
     "timeout_seconds": (9.0, {}),
+    "cache": (True, {}),
 }
-"""Parameter -> a value, and what the body must hold of it; the clock is the engine's and the API has no seed, which is told."""
+"""Parameter -> a value, and what the body must hold of it; clock and cache are the engine's, and the API has no seed, which is told."""
 NOT_PARAMETERS = {
     "name": "people's word for it",
     "model": "in BARE",
@@ -122,7 +123,6 @@ NOT_PARAMETERS = {
     "credential": "test_a_key_is_shown_as_the_api_wants_it",
     "insecure": "whether it may go at all: the target's",
     "fallback": "the engine's",
-    "cache": "the engine's",
     "max_parallel": "the engine's",
     "requests_per_minute": "the engine's",
     "tokens_per_minute": "the engine's",

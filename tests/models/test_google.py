@@ -121,6 +121,7 @@ PARAMETERS: dict[str, tuple[Any, dict[str, Any]]] = {
     "timeout_seconds": (9.0, BARE),
     "name": ("other", BARE),
     "fallback": (("cheap",), BARE),
+    "cache": (True, BARE),
     "max_parallel": (2, BARE),
     "requests_per_minute": (60, BARE),
     "tokens_per_minute": (6000, BARE),

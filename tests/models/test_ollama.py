@@ -94,6 +94,7 @@ SENT: dict[str, tuple[Any, dict[str, Any]]] = {
     "insecure": (True, {}),
     "timeout_seconds": (9.0, {}),
     "fallback": (("cheap",), {}),
+    "cache": (True, {}),
     "max_parallel": (3, {}),
     "requests_per_minute": (3, {}),
     "tokens_per_minute": (3, {}),

@@ -26,8 +26,9 @@ SENT: dict[str, tuple[Any, dict[str, Any]]] = {
     "options": ({"num_ctx": 8192, "logit_bias": {"50256": -100}}, {"num_ctx": 8192, "logit_bias": {"50256": -100}}),
     "system_prompt": ("Be brief.", {"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "hello there"}]}),
     "timeout_seconds": (9.0, {}),
+    "cache": (True, {}),
 }
-"""Parameter -> a value, and what the request must hold of it; the clock is the engine's and never sent."""
+"""Parameter -> a value, and what the request must hold of it; the clock and the cache are the engine's and never sent."""
 BARE = {"model": "model", "messages": [{"role": "user", "content": "hello there"}], "stream": False}
 
 
